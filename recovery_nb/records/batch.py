@@ -1,0 +1,67 @@
+"""The unit that flows through the house: a batch of whole BSON documents and where each was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["MAX_RECORD_BYTES", "Damage", "RecordBatch", "Ref"]
+
+MAX_RECORD_BYTES = 16 * 1024 * 1024 + 16 * 1024
+"""The largest document a server stores: 16 MiB, and 16 KiB that it adds itself (BSONObjMaxInternalSize)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBatch:
+    """Whole BSON documents of one collection, in the order in which the source holds them.
+
+    Attributes:
+        collection: The name the source gives the collection; "" where it gives none.
+        member: The file within a source of several (a dump's `quotes.bson`); "" for a source of one.
+        records: The documents, one `bytes` each, framed but not decoded.
+        offsets: Where each begins in its member, in bytes. A database has no offsets: all are -1.
+        lengths: How many bytes each takes there (JSON text is longer or shorter than its BSON).
+    """
+
+    collection: str
+    member: str
+    records: list[bytes]
+    offsets: list[int]
+    lengths: list[int]
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return len(self.records)
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A stretch of a source that could not be read as records.
+
+    Attributes:
+        member: The file within the source, "" for a source of one.
+        offset: Where the stretch begins, in bytes.
+        length: How long it is, in bytes; -1 where the end is not known.
+        reason: What is wrong there, for a person.
+        collection: The collection it belongs to, "" where that is not known.
+    """
+
+    member: str
+    offset: int
+    length: int
+    reason: str
+    collection: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Where one record can be read again: what a plan keeps instead of the bytes.
+
+    Attributes:
+        member: The file within the source.
+        offset: Where the record begins there, in bytes.
+        length: How many bytes it takes there.
+    """
+
+    member: str
+    offset: int
+    length: int
