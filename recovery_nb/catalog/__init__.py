@@ -1,0 +1,1 @@
+"""What the case knows of its sources: one folder of immutable Parquet and facts for each source's digest."""

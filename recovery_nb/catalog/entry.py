@@ -1,0 +1,77 @@
+"""What the catalog says of one source: facts found while it was read, kept as JSON beside its table."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from recovery_nb.sources.base import Kind, Typing
+
+__all__ = ["DamageEntry", "SourceEntry"]
+
+
+class DamageEntry(BaseModel):
+    """A stretch that could not be read: see `records.batch.Damage`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    member: str
+    offset: int
+    length: int
+    reason: str
+    collection: str = ""
+
+
+class SourceEntry(BaseModel):
+    """One catalogued source.
+
+    Attributes:
+        id: The first 16 hex digits of its digest: how tables, plans and reports name it.
+        digest: SHA-256 over its files' names and contents, in hex.
+        size: Of all its files, in bytes.
+        modified: The newest modification time among its files, in UTC.
+        taken_at: When its content was read from the database: its own word, else `modified`.
+        taken_from: What says so: "manifest", "timestamp", "file name" or "modification time".
+        checksum_ok: Whether the checksum it carries holds; None where it carries none.
+        collections: Records by the name that the source gives their collection; "" where it gives none.
+        fields: The top-level fields of the first records of each collection, with how many have them.
+        keyless: By collection, how many records have no `_id`.
+        samples: The first three records, as relaxed Extended JSON values.
+        options: By collection, the options and indexes that a dump's metadata records.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    digest: str
+    path: Path
+    name: str
+    kind: Kind
+    typing: Typing
+    size: int
+    modified: datetime
+    taken_at: datetime
+    taken_from: str
+    version: str = ""
+    origin: str = ""
+    checksum_ok: bool | None = None
+    collections: dict[str, int] = Field(default_factory=dict)
+    fields: dict[str, dict[str, int]] = Field(default_factory=dict)
+    keyless: dict[str, int] = Field(default_factory=dict)
+    samples: list[Any] = Field(default_factory=list)
+    damage: list[DamageEntry] = Field(default_factory=list)
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    scanned_at: datetime
+
+    @property
+    def records(self) -> int:
+        """How many records could be read."""
+        return sum(self.collections.values())
+
+    @property
+    def whole(self) -> bool:
+        """Whether every byte was read as records and no checksum speaks against it."""
+        return not self.damage and self.checksum_ok is not False

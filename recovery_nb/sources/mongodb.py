@@ -1,0 +1,231 @@
+"""A MongoDB database as a source: raw batches, one snapshot where the server can, and look-ups by `_id`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import bson
+import stamina
+from bson.raw_bson import RawBSONDocument
+from pymongo import MongoClient
+from pymongo.client_session import ClientSession
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    InvalidName,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
+
+from recovery_nb.audit.redact import redact_uri
+from recovery_nb.errors import BadInputError, ConnectionFailedError, RecoveryError
+from recovery_nb.records.batch import RecordBatch
+from recovery_nb.records.elements import id_element, split
+from recovery_nb.records.keys import canonical, id_value
+
+__all__ = ["Database", "Snapshot", "connect"]
+
+RawClient = MongoClient[Any]
+
+_AUTHENTICATION = frozenset({18, 8000})
+_UNAUTHORIZED = 13
+_SNAPSHOT_GONE = frozenset({239, 246, 134})  # SnapshotTooOld, SnapshotUnavailable, ReadConcernMajorityNotAvailableYet
+_LOOKUP = 1_000
+
+
+def _explain(error: PyMongoError, uri: str) -> RecoveryError:
+    """Return the one line for what a driver's error means; it never holds the URI's password."""
+    where = redact_uri(uri)
+    if isinstance(error, OperationFailure):
+        if error.code in _AUTHENTICATION:
+            return ConnectionFailedError(
+                f"{where} refused the user name or password", hint="check the credentials and authSource in the URI"
+            )
+        if error.code == _UNAUTHORIZED:
+            return ConnectionFailedError(
+                f"{where}: the user is not allowed to do this", hint="grant it the read role (readWrite to restore)"
+            )
+        return ConnectionFailedError(f"{where} answered: {(error.details or {}).get('errmsg', error.code)}")
+    if isinstance(error, ServerSelectionTimeoutError):
+        return ConnectionFailedError(
+            f"{where} does not answer (3 tries)", hint="check host, port and network, and that mongod runs there"
+        )
+    if isinstance(error, ConnectionFailure):
+        return ConnectionFailedError(f"{where}: the connection was lost", hint="run the command again")
+    return ConnectionFailedError(f"{where}: {type(error).__name__}")
+
+
+@contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """Turn what the driver raises inside into one clear line."""
+    try:
+        yield
+    except PyMongoError as error:
+        raise _explain(error, uri) from None
+
+
+def connect(uri: str) -> tuple[RawClient, str]:
+    """Connect, in three tries of five seconds, and return the client and the database that the URI names.
+
+    Read preference, TLS and credentials are the URI's; its own `serverSelectionTimeoutMS` wins over ours.
+
+    Raises:
+        BadInputError: The URI is malformed or names no database.
+        ConnectionFailedError: The server does not answer or refuses the credentials.
+    """
+    try:
+        client: RawClient = MongoClient(
+            uri, document_class=RawBSONDocument, tz_aware=True, connect=False, appname="recovery_nb",
+            **({} if "serverselectiontimeoutms" in uri.lower() else {"serverSelectionTimeoutMS": 5000}),
+        )  # fmt: skip
+        name = client.get_default_database().name
+    except ConfigurationError as error:
+        if "default database" in str(error):
+            raise BadInputError(
+                f"{redact_uri(uri)} names no database", hint="add its name: mongodb://host:port/NAME"
+            ) from None
+        raise BadInputError(f"{redact_uri(uri)} cannot be used: {redact_uri(str(error))}") from None
+    except (InvalidURI, InvalidName, ValueError) as error:
+        detail = "" if "@" in uri else f": {error}"  # the driver quotes parts of the URI in some messages
+        raise BadInputError(
+            f"not a MongoDB URI: {redact_uri(uri)}{detail}", hint="write mongodb://host:port/NAME"
+        ) from None
+    try:
+        for attempt in stamina.retry_context(on=ConnectionFailure, attempts=3, wait_initial=0.2, wait_max=0.5):
+            with attempt:
+                client.admin.command("ping")
+        client[name].command({"listCollections": 1, "nameOnly": True, "authorizedCollections": True})
+    except PyMongoError as error:
+        client.close()
+        raise _explain(error, uri) from None
+    return client, name
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """How a database was read.
+
+    Attributes:
+        session: The driver session to read in; None where the server has no snapshots.
+        consistent: Whether every read through it sees one point in time.
+        cluster_time: The optime of that point as (seconds, increment); None where there is none.
+    """
+
+    session: ClientSession | None
+    consistent: bool
+    cluster_time: tuple[int, int] | None
+
+
+class Database:
+    """A database that is read, never written.
+
+    Args:
+        uri: What `connect` takes. It is kept only for messages, redacted.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self.client, self.name = connect(uri)
+        self.label = redact_uri(uri)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.client.close()
+
+    def hello(self) -> dict[str, object]:
+        """Return the server's version and whether it is part of a replica set or a sharded cluster."""
+        with explained(self._uri):
+            answer = bson.decode(self.client.admin.command("hello").raw)
+            build = bson.decode(self.client.admin.command("buildInfo").raw)
+        topology = "sharded" if answer.get("msg") == "isdbgrid" else "replica set" if "setName" in answer else "standalone"
+        return {"version": build["version"], "topology": topology}
+
+    def collections(self) -> dict[str, dict[str, Any]]:
+        """Return every collection that stores records, by name: its `listCollections` entry, decoded.
+
+        Views (`type` "view") and time-series (`type` "timeseries") are included and so marked; the server's
+        own `system.` collections are not.
+        """
+        with explained(self._uri):
+            names = {
+                entry["name"]: entry
+                for entry in (bson.decode(raw.raw) for raw in self.client[self.name].list_collections())
+                if not entry["name"].startswith("system.")
+            }
+        return dict(sorted(names.items()))
+
+    def count(self, collection: str) -> int:
+        """Return the collection's record count from its metadata: an estimate, for progress bars only."""
+        with explained(self._uri):
+            return self.client[self.name][collection].estimated_document_count()
+
+    def indexes(self, collection: str) -> list[dict[str, Any]]:
+        """Return the index specifications, as `listIndexes` gives them."""
+        with explained(self._uri):
+            return [bson.decode(raw.raw) for raw in self.client[self.name][collection].list_indexes()]
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """Open a session that reads one point in time, or plain reads where the server has none."""
+        if self.hello()["topology"] == "standalone":
+            yield Snapshot(None, consistent=False, cluster_time=None)
+            return
+        with self.client.start_session(snapshot=True) as session:
+            with explained(self._uri):
+                probe = self.client[self.name]["recovery_nb.probe"]
+                try:
+                    list(probe.find({"_id": 0}, session=session))
+                except OperationFailure as error:
+                    if error.code in _AUTHENTICATION or error.code == _UNAUTHORIZED:
+                        raise
+                    session = None  # type: ignore[assignment]  # this server has no snapshot reads
+            if session is None:
+                yield Snapshot(None, consistent=False, cluster_time=None)
+            else:
+                stamp = session._snapshot_time  # noqa: SLF001 - the driver has no public name for it
+                yield Snapshot(session, consistent=True, cluster_time=(stamp.time, stamp.inc) if stamp else None)
+
+    def read(self, collection: str, snapshot: Snapshot | None = None) -> Iterator[RecordBatch]:
+        """Yield the collection's records in natural order, a server batch at a time.
+
+        Raises:
+            ConnectionFailedError: The server went away, or its snapshot is too old to read on.
+        """
+        session = snapshot.session if snapshot else None
+        with explained(self._uri):
+            cursor = self.client[self.name][collection].find_raw_batches({}, session=session)
+            with cursor:
+                for buffer in cursor:
+                    records = split(buffer)
+                    if records:
+                        unknown = [-1] * len(records)
+                        yield RecordBatch(collection, "", records, unknown, unknown)
+
+    def fetch(self, collection: str, ids: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the records that have these `_id`s now, by the canonical form of their `_id`.
+
+        Args:
+            collection: Where to look.
+            ids: Type byte and value bytes of each `_id`; of records that do not exist nothing is returned.
+        """
+        found: dict[bytes, bytes] = {}
+        with explained(self._uri):
+            for start in range(0, len(ids), _LOOKUP):
+                wanted = [id_value(element) for element in ids[start : start + _LOOKUP]]
+                query: Mapping[str, object] = {"_id": {"$in": wanted}}
+                for buffer in self.client[self.name][collection].find_raw_batches(query):
+                    for record in split(buffer):
+                        element = id_element(record) or b""
+                        found[canonical(element[0], element[1:])] = record
+        return found
+
+    def find(self, collection: str, query: Mapping[str, object]) -> Iterable[bytes]:
+        """Yield the raw records that match a query."""
+        with explained(self._uri):
+            for buffer in self.client[self.name][collection].find_raw_batches(query):
+                yield from split(buffer)
