@@ -64,7 +64,6 @@ class _Facts:
     def __init__(self) -> None:
         self.collections: Counter[str] = Counter()
         self.fields: dict[str, Counter[str]] = {}
-        self.keyless: Counter[str] = Counter()
         self.samples: list[object] = []
         self.damage: list[DamageEntry] = []
 

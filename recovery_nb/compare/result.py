@@ -1,0 +1,230 @@
+"""What a comparison found: counts at once, rows and dataframes when asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+
+from recovery_nb.catalog.entry import SourceEntry
+from recovery_nb.catalog.store import Catalog
+from recovery_nb.compare.model import Counts, Status
+from recovery_nb.compare.readings import Readings, load_evidence
+from recovery_nb.errors import BadInputError
+from recovery_nb.reports.html import chip, chips, facts, join, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Comparison", "Summary"]
+
+_SHOWN = 100
+_FOR_EYES = ["collection", "key", "source_name", "confidence", "inferred", "candidates", "newer", "fields", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The facts of one comparison, as its `comparison.json` keeps them.
+
+    Attributes:
+        id: Names the comparison within its case.
+        started: When it began, ISO 8601, UTC.
+        finished: When it ended.
+        database: The database's URI without credentials.
+        consistent: Whether the database was read at one point in time.
+        cluster_time: That point's optime, (seconds, increment).
+        collections: The counts by collection and status.
+        records: How many records the database had, by collection.
+        keys: The fields that identify records, by collection.
+        sources: The ids of the sources, the most trusted first.
+        placed: By source id, the database's collection for each name the source gives.
+        placements: For people: which collection of which source went where, and why.
+        conversions: Types put back: path, from, to, evidence, how often.
+        uncovered: Collections of the database that no source holds.
+        notes: Remarks for the analyst.
+    """
+
+    id: str
+    started: str
+    finished: str
+    database: str
+    consistent: bool
+    cluster_time: tuple[int, int] | None
+    collections: dict[str, dict[str, int]]
+    records: dict[str, int]
+    keys: dict[str, list[str]]
+    sources: list[str]
+    placed: dict[str, dict[str, str]]
+    placements: list[dict[str, str]] = field(default_factory=list)
+    conversions: list[list[Any]] = field(default_factory=list)
+    uncovered: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the facts as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished comparison.
+
+    Attributes:
+        folder: Where it is kept.
+        summary: Its facts.
+        sources: Its sources by id.
+        readings: What reads its sources' records again.
+    """
+
+    folder: Path
+    summary: Summary
+    sources: Mapping[str, SourceEntry]
+    readings: Readings
+
+    @classmethod
+    def load(cls, folder: Path, catalog: Catalog) -> Comparison:
+        """Open a comparison that was kept.
+
+        Raises:
+            BadInputError: There is none in this folder.
+        """
+        path = folder / "comparison.json"
+        if not path.is_file():
+            raise BadInputError(f"{folder} holds no comparison", hint="compare first")
+        facts = json.loads(path.read_bytes())
+        facts["cluster_time"] = tuple(facts["cluster_time"]) if facts["cluster_time"] else None
+        summary = Summary(**facts)
+        sources = {identifier: catalog.entry(identifier) for identifier in summary.sources}
+        readings = Readings(catalog, summary.placed, load_evidence(folder / "evidence.json"))
+        return cls(folder, summary, sources, readings)
+
+    @property
+    def counts(self) -> dict[str, Counts]:
+        """The counts of each collection."""
+        return {name: Counts(**counts) for name, counts in self.summary.collections.items()}
+
+    @property
+    def total(self) -> Counts:
+        """The counts of all collections together."""
+        every = list(self.counts.values())
+        return Counts(**{status.value: sum(getattr(one, status.value) for one in every) for status in Status})
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is lost, damaged or in doubt."""
+        return self.total.clean
+
+    @property
+    def table(self) -> Path:
+        """The Parquet file with one row for each difference (`compare.model.DIFFERENCES`)."""
+        return self.folder / "differences.parquet"
+
+    def rows(
+        self, statuses: Sequence[Status] = (), *, columns: Sequence[str] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Stream the differences, of some statuses or all, a few thousand in memory at a time."""
+        wanted = {status.value for status in statuses}
+        with pq.ParquetFile(self.table) as file:
+            for batch in file.iter_batches(4096, columns=list(columns) if columns else None):
+                for row in batch.to_pylist():
+                    if not wanted or row["status"] in wanted:
+                        yield row
+
+    def candidates(self) -> Iterator[dict[str, Any]]:
+        """Stream every version of every differing record (`compare.model.CANDIDATES`), best first for each key."""
+        with pq.ParquetFile(self.folder / "candidates.parquet") as file:
+            for batch in file.iter_batches(4096):
+                yield from batch.to_pylist()
+
+    def to_pandas(self, status: Status | None = None) -> pd.DataFrame:
+        """Return the differences as a dataframe: a view for eyes, never the source of a write."""
+        import pandas as pd
+
+        filters = None if status is None else [("status", "=", status.value)]
+        columns = ["status", *_FOR_EYES] if status is None else _FOR_EYES
+        frame = pq.read_table(self.table, columns=[*columns, "status"] if status else columns, filters=filters)
+        result: pd.DataFrame = frame.select(columns).to_pandas()
+        result["fields"] = result["fields"].map(lambda paths: ", ".join(paths) if paths is not None else "")
+        return result
+
+    @cached_property
+    def missing(self) -> pd.DataFrame:
+        """Records in the sources that the database lacks."""
+        return self.to_pandas(Status.MISSING)
+
+    @cached_property
+    def changed(self) -> pd.DataFrame:
+        """Records whose content differs."""
+        return self.to_pandas(Status.CHANGED)
+
+    @cached_property
+    def equivalent(self) -> pd.DataFrame:
+        """Records that differ only in field order, numeric width or what a lossy format drops."""
+        return self.to_pandas(Status.EQUIVALENT)
+
+    @cached_property
+    def extra(self) -> pd.DataFrame:
+        """Records that no source holds: written after the last backup, or never backed up."""
+        return self.to_pandas(Status.EXTRA)[["collection", "key"]]
+
+    @cached_property
+    def duplicates(self) -> pd.DataFrame:
+        """Keys that one source holds more than once."""
+        return self.to_pandas(Status.DUPLICATE)[["collection", "key", "source_name", "note"]]
+
+    @cached_property
+    def corrupt(self) -> pd.DataFrame:
+        """Stretches of the sources that could not be read."""
+        import pandas as pd
+
+        columns = ["collection", "source_name", "member", "offset", "length", "note"]
+        frame: pd.DataFrame = pq.read_table(self.table, columns=columns, filters=[("status", "=", "corrupt")]).to_pandas()
+        return frame.rename(columns={"source_name": "source", "note": "reason"})
+
+    @cached_property
+    def fields(self) -> pd.DataFrame:
+        """One row for each field of each changed or equivalent record: what the database and the source have."""
+        import pandas as pd
+
+        lines = [
+            {"collection": row["collection"], "key": row["key"], **change}
+            for row in self.rows((Status.CHANGED, Status.EQUIVALENT))
+            for change in json.loads(row["changes"])
+        ]
+        return pd.DataFrame(lines, columns=["collection", "key", "path", "kind", "database", "source"])
+
+    @property
+    def overview(self) -> pd.DataFrame:
+        """The counts as a dataframe, one row a collection."""
+        import pandas as pd
+
+        return pd.DataFrame.from_dict(
+            self.summary.collections, orient="index", columns=[status.value for status in Status]
+        ).rename_axis("collection")
+
+    def _repr_html_(self) -> str:
+        """Return the counts and the first differences, readable without a kernel and without a script."""
+        lines = [
+            [name, self.summary.records[name], *counts.values()]
+            for name, counts in self.summary.collections.items()
+        ]
+        columns = ["collection", "in the database", *(status.value for status in Status)]
+        heads = ["status", "collection", "key", "source_name", "confidence", "note"]
+        differing = self.rows((Status.MISSING, Status.CHANGED, Status.DUPLICATE, Status.CORRUPT))
+        shown = [[chip(row["status"]), *(row[name] for name in heads[1:])] for row in islice(differing, _SHOWN)]
+        total = self.total
+        of = total.missing + total.changed + total.duplicate + total.corrupt
+        read = "at one point in time" if self.summary.consistent else "while it may have been written to"
+        remarks = [*self.summary.notes, *(f"{name} is in no source" for name in self.summary.uncovered)]
+        return join(
+            chips(total.as_dict()),
+            table(columns, lines, caption=f"{self.summary.database}, read {read}, against {len(self.sources)} sources"),
+            table(heads, shown, total=of, caption="Differences") if shown else "",
+            facts({"note": "; ".join(remarks)}) if remarks else "",
+        )
