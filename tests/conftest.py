@@ -1,0 +1,53 @@
+"""What all tests share: a real MongoDB, a fresh database in it, and the sample files."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from recovery_nb.embedded import EmbeddedMongod
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database of one test: a name that no other test has, dropped afterwards."""
+
+    uri: str
+    name: str
+    client: MongoClient[dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedMongod]:
+    with EmbeddedMongod(tmp_path_factory.mktemp("mongod")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mongod_uri(mongod: EmbeddedMongod) -> str:
+    """A replica set of one, for the whole run of this worker; the URI names no database."""
+    return mongod.uri()
+
+
+@pytest.fixture(scope="session")
+def _client(mongod_uri: str) -> Iterator[MongoClient[dict[str, Any]]]:
+    with MongoClient(mongod_uri) as client:
+        yield client
+
+
+@pytest.fixture
+def database(mongod: EmbeddedMongod, _client: MongoClient[dict[str, Any]]) -> Iterator[Database]:
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield Database(uri=mongod.uri(name), name=name, client=_client)
+    _client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    return Path(__file__).parent / "data" / "samples"
