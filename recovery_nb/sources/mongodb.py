@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import bson
 import stamina
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
@@ -140,8 +139,8 @@ class Database:
     def hello(self) -> dict[str, object]:
         """Return the server's version and whether it is part of a replica set or a sharded cluster."""
         with explained(self._uri):
-            answer = bson.decode(self.client.admin.command("hello").raw)
-            build = bson.decode(self.client.admin.command("buildInfo").raw)
+            answer = self.client.admin.command("hello")
+            build = self.client.admin.command("buildInfo")
         topology = "sharded" if answer.get("msg") == "isdbgrid" else "replica set" if "setName" in answer else "standalone"
         return {"version": build["version"], "topology": topology}
 
@@ -154,7 +153,7 @@ class Database:
         with explained(self._uri):
             names = {
                 entry["name"]: entry
-                for entry in (bson.decode(raw.raw) for raw in self.client[self.name].list_collections())
+                for entry in map(dict, self.client[self.name].list_collections())
                 if not entry["name"].startswith("system.")
             }
         return dict(sorted(names.items()))
@@ -167,7 +166,7 @@ class Database:
     def indexes(self, collection: str) -> list[dict[str, Any]]:
         """Return the index specifications, as `listIndexes` gives them."""
         with explained(self._uri):
-            return [bson.decode(raw.raw) for raw in self.client[self.name][collection].list_indexes()]
+            return [dict(index) for index in self.client[self.name][collection].list_indexes()]
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -223,6 +222,27 @@ class Database:
                         element = id_element(record) or b""
                         found[canonical(element[0], element[1:])] = record
         return found
+
+    def present(self, collection: str, ids: Sequence[bytes]) -> set[bytes]:
+        """Return the canonical form of those of these `_id`s that exist now; only `_id`s travel."""
+        found: set[bytes] = set()
+        with explained(self._uri):
+            for start in range(0, len(ids), _LOOKUP):
+                wanted = [id_value(element) for element in ids[start : start + _LOOKUP]]
+                for buffer in self.client[self.name][collection].find_raw_batches({"_id": {"$in": wanted}}, {"_id": 1}):
+                    for record in split(buffer):
+                        element = id_element(record) or b""
+                        found.add(canonical(element[0], element[1:]))
+        return found
+
+    def first(self, collection: str, count: int) -> list[bytes]:
+        """Return the first records in natural order."""
+        with explained(self._uri):
+            return [
+                record
+                for buffer in self.client[self.name][collection].find_raw_batches({}, limit=count)
+                for record in split(buffer)
+            ]
 
     def find(self, collection: str, query: Mapping[str, object]) -> Iterable[bytes]:
         """Yield the raw records that match a query."""

@@ -1,0 +1,275 @@
+"""The shapes in which JSON files hold records, and one pass over each of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from recovery_nb.records.batch import Damage
+from recovery_nb.records.extended_json import NotARecordError, to_bson
+from recovery_nb.sources.json_elements import Elements, Found, Walker
+from recovery_nb.sources.json_text import RECORD_LIMIT, NoEndError, Text
+
+__all__ = ["Found", "Shape", "Walk"]
+
+_LISTS = {
+    "data": "",
+    "records": "",
+    "items": "",
+    "collections": "",
+    "conversations": "conversations",
+    "messages": "messages",
+}
+_IDENTITIES = frozenset({"_id", "id", "session_id"})
+_FACT_BYTES = 1024 * 1024
+
+
+class Shape(StrEnum):
+    """How a file holds its records."""
+
+    LIST = "list"
+    """One list of them, or several one after another."""
+    OBJECT = "object"
+    """An object with lists of them."""
+    RECORD = "record"
+    """One record alone."""
+    SEQUENCE = "sequence"
+    """JSON Lines, or values one after another without a list around them."""
+    NONE = "none"
+    """JSON without records, or no JSON."""
+
+
+@dataclass(slots=True)
+class _Survey:
+    """What the top level of an object shows: how the fields that matter begin, and where it ends."""
+
+    fields: dict[str, bytes] = field(default_factory=dict)
+    end: int = -1
+
+    def shape(self) -> Shape:
+        lists = {
+            name
+            for name, first in self.fields.items()
+            if (name in _LISTS and first == b"[") or (name == "collections" and first == b"{")
+        }
+        known = not _IDENTITIES.isdisjoint(self.fields)
+        if lists - {"messages"} or (lists and not known):
+            return Shape.OBJECT
+        return Shape.RECORD if known else Shape.NONE
+
+
+class Walk:
+    """One pass over a file: iterate over it for its records and damages.
+
+    An object with lists under several of the known names yields all of them. Under `collections`, a name
+    whose value is an object instead of a list files that object as one record. An object with an id and
+    `messages`, and no other list of a known name, is one record: a conversation.
+
+    Args:
+        path: The file.
+        convert: Turns the text of one object into what is wanted of it, or raises `NotARecordError`.
+        shape: The shape of the file, if it is known from an earlier pass.
+
+    Attributes:
+        facts: The scalar fields of the top-level object, and its `metadata`; complete after the pass.
+        lists: Where the lists under `collections` begin, by name, "" for a list without one; likewise.
+        others: Whether `collections` holds something else than lists; likewise.
+    """
+
+    def __init__(
+        self, path: Path, convert: Callable[[bytes], bytes] = to_bson, *, shape: Shape | None = None
+    ) -> None:
+        self._path = path
+        self._known = shape
+        self._read_to = 0
+        self._convert = convert
+        self.facts: dict[str, object] = {}
+        self.lists: dict[str, int] = {}
+        self.others = False
+
+    def shape(self) -> Shape:
+        """Return the shape, told from the beginning of the file: at most 64 MiB are read."""
+        with Text(self._path) as text:
+            return self._shape(text, text.skip_space(0))
+
+    def __iter__(self) -> Iterator[Found | Damage]:
+        """Yield every record and every damage, in their order; where the file is cut, one damage."""
+        damaged_to = -1
+        for piece in self._pieces():
+            if isinstance(piece, Damage):
+                if piece.length == 0 and piece.offset == damaged_to:
+                    continue
+                damaged_to = piece.offset + piece.length
+            yield piece
+
+    def _pieces(self) -> Iterator[Found | Damage]:
+        with Text(self._path) as text:
+            pos, known = text.skip_space(0), self._known
+            while pos < text.size:
+                shape, known = known or self._shape(text, pos), None
+                if shape is Shape.LIST:
+                    pos = yield from self._elements(text, pos + 1, "", in_list=True)
+                elif shape is Shape.OBJECT:
+                    pos = yield from self._object(text, pos)
+                else:
+                    pos = yield from self._elements(text, pos, "", in_list=False)
+                pos = text.skip_space(pos)
+
+    def list_at(self, offset: int) -> Iterator[Found | Damage]:
+        """Yield what the one list that begins at `offset` holds."""
+        with Text(self._path) as text:
+            yield from self._elements(text, offset + 1, "", in_list=True)
+
+    def _elements(self, text: Text, pos: int, collection: str, *, in_list: bool) -> Walker:
+        return Elements(text, collection, convert=self._convert, in_list=in_list).read(pos)
+
+    def _shape(self, text: Text, pos: int) -> Shape:
+        first = text.byte(pos)
+        if first == b"[":
+            return Shape.LIST
+        if first == b"{":
+            survey = _survey(text, pos)
+            following = text.byte(_skip_comma(text, survey.end)) if survey.end > 0 else b""
+            shape = survey.shape()
+            if following == b"{" or (following and shape is not Shape.OBJECT):
+                return Shape.SEQUENCE
+            if survey.end < 0 and shape is not Shape.OBJECT and self._second_line_is_record(text, pos):
+                return Shape.SEQUENCE
+            return shape
+        return Shape.SEQUENCE if first and self._second_line_is_record(text, pos) else Shape.NONE
+
+    def _second_line_is_record(self, text: Text, pos: int) -> bool:
+        """Return whether only the first line of JSON Lines is broken."""
+        start = text.find(b"\n{", pos, pos + RECORD_LIMIT) + 1
+        if not start or text.find(b"\n", pos, start) + 1 != start:
+            return False
+        end = text.find(b"\n", start, start + RECORD_LIMIT)
+        end = text.size if end < 0 else end
+        try:
+            to_bson(text.slice(start, min(end, start + RECORD_LIMIT)))
+        except NotARecordError:
+            return False
+        return text.byte(text.skip_space(end)) in (b"", b"{")
+
+    def _object(self, text: Text, pos: int) -> Walker:
+        """Read the lists of the top-level object that begins at `pos`."""
+        pos += 1
+        try:
+            while True:
+                self._read_to = pos
+                name, pos = _next_field(text, pos)
+                if name is None:
+                    return pos
+                first = text.byte(pos)
+                if first == b"[" and name in _LISTS:
+                    if name == "collections":
+                        self.lists[""] = pos
+                    pos = yield from self._elements(text, pos + 1, _LISTS[name], in_list=True)
+                elif first == b"{" and name == "collections":
+                    pos = yield from self._mapping(text, pos + 1)
+                else:
+                    pos = self._fact(text, pos, name)
+        except NoEndError as error:
+            yield _rest(text, self._read_to, error)
+            return text.size
+
+    def _mapping(self, text: Text, pos: int) -> Walker:
+        """Read the value of `collections`, where it maps names to lists."""
+        while True:
+            self._read_to = pos
+            name, pos = _next_field(text, pos)
+            if name is None:
+                return pos
+            first = text.byte(pos)
+            if first == b"[":
+                self.lists[name] = pos
+                pos = yield from self._elements(text, pos + 1, name, in_list=True)
+                continue
+            self.others = True
+            end = text.value_end(pos, limit=RECORD_LIMIT, keep=True)
+            try:
+                yield Found(name, pos, end - pos, self._convert(text.slice(pos, end)))
+            except NotARecordError as error:
+                yield Damage("", pos, end - pos, error.reason, name)
+            pos = end
+
+    def _fact(self, text: Text, pos: int, name: str) -> int:
+        """Keep a value at the top level if it is small and says something of the file; return its end."""
+        first = text.byte(pos)
+        nested = first in (b"{", b"[")
+        end = text.value_end(pos, limit=text.size)
+        if end - pos <= _FACT_BYTES and (not nested or name == "metadata"):
+            try:
+                self.facts[name] = json.loads(text.slice(pos, end))
+            except (ValueError, RecursionError):
+                self.facts.pop(name, None)
+        return end
+
+
+def _next_field(text: Text, pos: int) -> tuple[str | None, int]:
+    """Return the name of the next field and where its value begins, or None and where the object ends."""
+    pos = text.skip_space(pos)
+    while text.byte(pos) == b",":
+        pos = text.skip_space(pos + 1)
+    byte = text.byte(pos)
+    if byte == b"}":
+        return None, pos + 1
+    if byte != b'"':
+        raise NoEndError("broken" if byte else "eof", pos)
+    end = text.value_end(pos, limit=_FACT_BYTES)
+    try:
+        name = str(json.loads(text.slice(pos, end)))
+    except ValueError:
+        raise NoEndError("broken", pos) from None
+    pos = text.skip_space(end)
+    if text.byte(pos) != b":":
+        raise NoEndError("broken" if text.byte(pos) else "eof", pos)
+    pos = text.skip_space(pos + 1)
+    if not text.byte(pos):
+        raise NoEndError("eof", pos)
+    return name, pos
+
+
+def _skip_comma(text: Text, pos: int) -> int:
+    pos = text.skip_space(pos)
+    return text.skip_space(pos + 1) if text.byte(pos) == b"," else pos
+
+
+def _rest(text: Text, pos: int, error: NoEndError) -> Damage:
+    cut = error.cause == "eof"
+    reason = "the file ends before its object is closed" if cut else "invalid JSON from here to the end"
+    return Damage("", pos, text.size - pos, reason)
+
+
+def _survey(text: Text, start: int) -> _Survey:
+    """Look at the top level of an object, until it ends, breaks off or has told its shape."""
+    survey = _Survey()
+    pos = start + 1
+    try:
+        while pos - start < RECORD_LIMIT:
+            name, pos = _next_field(text, pos)
+            if name is None:
+                survey.end = pos
+                break
+            first = text.byte(pos)
+            if name in _LISTS or name in _IDENTITIES:
+                survey.fields[name] = first
+                if _is_settled(text, start, pos, name, survey):
+                    break
+            pos = text.value_end(pos, limit=start + RECORD_LIMIT - pos)
+    except NoEndError:
+        pass
+    return survey
+
+
+def _is_settled(text: Text, start: int, pos: int, name: str, survey: _Survey) -> bool:
+    """Return whether an object is a container beyond doubt, so that its end need not be looked for."""
+    if survey.shape() is not Shape.OBJECT or not _IDENTITIES.isdisjoint(survey.fields):
+        return False
+    if name == "collections" and survey.fields[name] == b"{":
+        return True
+    # Its own lines: neither JSON Lines nor a record printed by a shell, which begins with `_id`.
+    return text.find(b"\n", start, pos) >= 0
