@@ -43,7 +43,9 @@ def binary_column(values: Sequence[bytes | None]) -> pa.Array:
         return pa.array(values, pa.binary())
     whole: Sequence[bytes] = values  # type: ignore[assignment]  # no None is left
     ends = array("i", accumulate(map(len, whole), initial=0))
-    return pa.Array.from_buffers(pa.binary(), len(whole), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(whole))])
+    return pa.Array.from_buffers(
+        pa.binary(), len(whole), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(whole))]
+    )
 
 
 def _integers(values: Sequence[int]) -> pa.Array:
@@ -99,7 +101,10 @@ class FingerprintTable:
             InvalidRecordError: A record's structure is broken; check foreign bytes before they come here.
         """
         count = len(records)
-        ids = [b"\x07" + record[9:21] if record[4:9] == b"\x07_id\x00" else id_element(record) for record in records]
+        ids = [
+            b"\x07" + record[9:21] if record[4:9] == b"\x07_id\x00" else id_element(record)
+            for record in records
+        ]
         fields = tuple(self._key(collection))
         keys = (
             [element if element is not None and element[0] == 0x07 else _key(element) for element in ids]

@@ -31,7 +31,6 @@ from recovery_nb.errors import BadInputError
 from recovery_nb.events import Emit, Event, silent
 from recovery_nb.records.batch import Ref
 from recovery_nb.records.keys import canonical, key_text
-from recovery_nb.records.schema import Schema
 from recovery_nb.sources.base import Typing
 from recovery_nb.sources.mongodb import Database
 
@@ -70,7 +69,9 @@ class _Work:
     notes: list[str] = field(default_factory=list)
 
 
-def compare(request: Request, database: Database, catalog: Catalog, folder: Path, *, emit: Emit = silent) -> Comparison:
+def compare(
+    request: Request, database: Database, catalog: Catalog, folder: Path, *, emit: Emit = silent
+) -> Comparison:
     """Compare the database with its sources and keep the result in a folder of its own under `folder`.
 
     Nothing is written to the database or to a source. The result appears only when it is whole.
@@ -87,7 +88,9 @@ def compare(request: Request, database: Database, catalog: Catalog, folder: Path
     work_folder.mkdir(parents=True)
     try:
         summary = _compare(request, database, catalog, work_folder, identifier, started, emit)
-        (work_folder / "comparison.json").write_text(json.dumps(summary.as_dict(), indent=1), encoding="utf-8")
+        (work_folder / "comparison.json").write_text(
+            json.dumps(summary.as_dict(), indent=1), encoding="utf-8"
+        )
         for scratch in work_folder.glob("live-*"):
             scratch.unlink()
         shutil.rmtree(work_folder / "scratch", ignore_errors=True)
@@ -98,7 +101,13 @@ def compare(request: Request, database: Database, catalog: Catalog, folder: Path
 
 
 def _compare(
-    request: Request, database: Database, catalog: Catalog, folder: Path, identifier: str, started: datetime, emit: Emit
+    request: Request,
+    database: Database,
+    catalog: Catalog,
+    folder: Path,
+    identifier: str,
+    started: datetime,
+    emit: Emit,
 ) -> Summary:
     infos = database.collections()
     plain = [name for name, info in infos.items() if info.get("type") == "collection"]
@@ -106,7 +115,13 @@ def _compare(
     fields = first_fields(database, plain) if unnamed else {name: set() for name in plain}
     sources = by_trust(request.sources)
     placements = place(sources, fields, collection=request.collection, target=request.target)
-    skipped = sorted({p.collection for p in placements if infos.get(p.collection, {}).get("type", "collection") != "collection"})
+    skipped = sorted(
+        {
+            p.collection
+            for p in placements
+            if infos.get(p.collection, {}).get("type", "collection") != "collection"
+        }
+    )
     placements = [p for p in placements if p.collection not in skipped]
     names = sorted({p.collection for p in placements})
     lossy = {p.collection for p in placements if p.source.typing is not Typing.FULL}
@@ -125,7 +140,9 @@ def _compare(
         consistent, cluster_time = snapshot.consistent, snapshot.cluster_time
     if lossy:
         donors = [source for source in sources if source.typing is Typing.FULL]
-        evidence = gather_evidence(catalog, {name: one.schema for name, one in live.items()}, donors, by_source)
+        evidence = gather_evidence(
+            catalog, {name: one.schema for name, one in live.items()}, donors, by_source
+        )
     else:
         evidence = {}
     save_evidence(evidence, folder / "evidence.json")
@@ -135,11 +152,14 @@ def _compare(
     work = _Work(database, readings, used, folder, emit, notes)
     (folder / "scratch").mkdir()
     counts: dict[str, Counts] = {}
-    with RowWriter(folder / "differences.parquet", DIFFERENCES) as rows, RowWriter(
-        folder / "candidates.parquet", CANDIDATES
-    ) as candidates:
+    with (
+        RowWriter(folder / "differences.parquet", DIFFERENCES) as rows,
+        RowWriter(folder / "candidates.parquet", CANDIDATES) as candidates,
+    ):
         for name in names:
-            counts[name] = _collection(work, name, keys[name], live[name], read, placements, rows, candidates, request)
+            counts[name] = _collection(
+                work, name, keys[name], live[name], read, placements, rows, candidates, request
+            )
     for source in read.values():
         if source.table.parent == folder:
             source.table.unlink()
@@ -168,9 +188,15 @@ def _collection(
     candidates: RowWriter,
     request: Request,
 ) -> Counts:
-    sources = [source for source in work.sources if any(p.collection == name and p.source is source for p in placements)]
+    sources = [
+        source
+        for source in work.sources
+        if any(p.collection == name and p.source is source for p in placements)
+    ]
     tables = [
-        SourceTable(read[s.id].table, tuple(p.given for p in placements if p.source is s and p.collection == name))
+        SourceTable(
+            read[s.id].table, tuple(p.given for p in placements if p.source is s and p.collection == name)
+        )
         for s in sources
     ]
     screen = Screen(live.table, tables, scratch=work.folder / "scratch")
@@ -189,9 +215,22 @@ class _Stage:
     """Rechecks and explains what the screening of one collection found."""
 
     def __init__(
-        self, work: _Work, name: str, key: tuple[str, ...], sources: list[SourceEntry], screen: Screen, rows: RowWriter
+        self,
+        work: _Work,
+        name: str,
+        key: tuple[str, ...],
+        sources: list[SourceEntry],
+        screen: Screen,
+        rows: RowWriter,
     ) -> None:
-        self.work, self.name, self.key, self.sources, self.screen, self.rows = work, name, key, sources, screen, rows
+        self.work, self.name, self.key, self.sources, self.screen, self.rows = (
+            work,
+            name,
+            key,
+            sources,
+            screen,
+            rows,
+        )
         self.found: Counter[Status] = Counter()
 
     def run(self, records: int) -> Counts:
@@ -235,7 +274,8 @@ class _Stage:
         for ordinal in {row["source"] for row in rows}:
             numbers = [number for number, row in enumerate(rows) if row["source"] == ordinal]
             refs = [
-                (rows[n]["collection"], Ref(rows[n]["member"], rows[n]["offset"], rows[n]["length"])) for n in numbers
+                (rows[n]["collection"], Ref(rows[n]["member"], rows[n]["offset"], rows[n]["length"]))
+                for n in numbers
             ]
             found.update(zip(numbers, self.work.readings.fetch(self.sources[ordinal], refs), strict=True))
         return found
@@ -286,13 +326,17 @@ class _Stage:
             for row in batch.to_pylist():
                 out = self.base({**row, "ambiguous": row["versions"] > 1}, Status.DUPLICATE)
                 versions = "all alike" if row["versions"] == 1 else f"{row['versions']} different versions"
-                out["note"] = f"{self.sources[row['source']].name} holds this key {row['copies']} times, {versions}"
+                out["note"] = (
+                    f"{self.sources[row['source']].name} holds this key {row['copies']} times, {versions}"
+                )
                 self._add(out)
 
     def _corrupt(self) -> None:
         for ordinal, given, member, offset, length in self.screen.keyless():
             source = self.sources[ordinal]
-            self._corrupt_row(source, given, member, offset, length, f"the record has no {' or no '.join(self.key)}")
+            self._corrupt_row(
+                source, given, member, offset, length, f"the record has no {' or no '.join(self.key)}"
+            )
         for source in self.sources:
             for damage in source.damage:
                 if damage.collection in ("", self.name) or len(source.collections) == 1:
@@ -300,7 +344,9 @@ class _Stage:
                         source, damage.collection, damage.member, damage.offset, damage.length, damage.reason
                     )
 
-    def _corrupt_row(self, source: SourceEntry, given: str, member: str, offset: int, length: int, why: str) -> None:
+    def _corrupt_row(
+        self, source: SourceEntry, given: str, member: str, offset: int, length: int, why: str
+    ) -> None:
         row = dict.fromkeys(DIFFERENCES.names)
         row.update(
             collection=self.name, status=Status.CORRUPT.value, key="", source=source.id, source_name=source.name,

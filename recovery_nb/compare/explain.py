@@ -39,7 +39,7 @@ def show(value: Value | None) -> str:
     name = TYPE_NAMES.get(kind, f"0x{kind:02x}")
     try:
         decoded = _python(kind, raw)
-    except Exception:  # noqa: BLE001 - what does not decode is shown as what it is
+    except Exception:
         return f"(unreadable {name})"
     text = decoded.isoformat() if isinstance(decoded, datetime) else str(decoded)
     if len(text) > _TEXT_LIMIT:
@@ -53,7 +53,7 @@ def _same_but_lossy(database: Value, source: Value) -> bool:
     if source[0] == _STRING:
         text = source[1][4:-1]
         if kind == _DATE:
-            return parse_date(text) == struct.unpack("<q", raw)[0]
+            return bool(parse_date(text) == struct.unpack("<q", raw)[0])
         if kind == 0x07:
             return text == raw.hex().encode()
         if kind in (_STRING, _DOCUMENT, _ARRAY):
@@ -89,7 +89,9 @@ def _compare(path: str, database: Value, source: Value, typing: Typing) -> Itera
 def _diff(path: str, left: list[Element], right: list[Element], typing: Typing) -> Iterator[Change]:
     ours = {name: (kind, value) for kind, name, value in left}
     theirs = {name: (kind, value) for kind, name, value in right}
-    if len(ours) != len(left) or len(theirs) != len(right):  # a field name twice: only the whole can be compared
+    if len(ours) != len(left) or len(theirs) != len(
+        right
+    ):  # a field name twice: only the whole can be compared
         if left != right:
             yield Change(path, ChangeKind.VALUE, f"{len(left)} fields, some twice", f"{len(right)} fields")
         return
@@ -146,6 +148,8 @@ def newer_in_database(database: bytes, source: bytes) -> str:
 
 def _when(milliseconds: int) -> str:
     try:
-        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)).isoformat(timespec="seconds")
+        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)).isoformat(
+            timespec="seconds"
+        )
     except OverflowError:
         return f"{milliseconds} ms"

@@ -21,11 +21,15 @@ _USUAL = ("session_id", "id")
 
 def _keyless(catalog: Catalog, placement: Placement) -> bool:
     """Whether no record of this source's collection has an `_id`."""
-    row = duckdb.execute(
-        "SELECT count(*) > 0 AND count(id) = 0 FROM read_parquet(?) WHERE collection = ?",
-        [str(catalog.table(placement.source)), placement.given],
-    ).fetchone()
-    return bool(row and row[0])
+    rows = (
+        duckdb.connect()
+        .execute(
+            "SELECT count(*) > 0 AND count(id) = 0 FROM read_parquet(?) WHERE collection = ?",
+            [str(catalog.table(placement.source)), placement.given],
+        )
+        .fetchall()
+    )
+    return bool(rows[0][0])
 
 
 def _shared(placements: Sequence[Placement]) -> set[str]:
@@ -84,7 +88,9 @@ def choose_keys(
     return keys, notes
 
 
-def refuse_bad_key(screen: Screen, collection: str, key: Sequence[str], sources: Sequence[SourceEntry]) -> None:
+def refuse_bad_key(
+    screen: Screen, collection: str, key: Sequence[str], sources: Sequence[SourceEntry]
+) -> None:
     """Refuse a key that the user named and that does not identify records.
 
     Raises:

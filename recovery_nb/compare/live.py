@@ -56,7 +56,7 @@ def ahead(batches: Iterable[RecordBatch]) -> Iterator[RecordBatch]:
                 if stop.is_set():
                     return
             hand_on(None)
-        except BaseException as error:  # noqa: BLE001 - raised again in the reader's thread
+        except BaseException as error:
             hand_on(error)
 
     thread = threading.Thread(target=drain, daemon=True)
@@ -76,7 +76,9 @@ def first_fields(database: Database, names: Iterable[str]) -> dict[str, Set[str]
     found: dict[str, Set[str]] = {}
     for name in names:
         records = database.first(name, 100)
-        found[name] = {field.decode("utf-8", "replace") for record in records for _, field, _ in elements(record)}
+        found[name] = {
+            field.decode("utf-8", "replace") for record in records for _, field, _ in elements(record)
+        }
     return found
 
 

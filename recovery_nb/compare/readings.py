@@ -163,7 +163,9 @@ def checked(record: bytes, expected: bytes, source: SourceEntry) -> bytes:
         DamagedSourceError: It has not.
     """
     if fingerprint(record) != expected:
-        raise DamagedSourceError(f"{source.path} has changed since it was compared", hint="scan and compare again")
+        raise DamagedSourceError(
+            f"{source.path} has changed since it was compared", hint="scan and compare again"
+        )
     return record
 
 

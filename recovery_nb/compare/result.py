@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "Summary"]
 
 _SHOWN = 100
-_FOR_EYES = ["collection", "key", "source_name", "confidence", "inferred", "candidates", "newer", "fields", "note"]
+_FOR_EYES = [
+    "collection",
+    "key",
+    "source_name",
+    "confidence",
+    "inferred",
+    "candidates",
+    "newer",
+    "fields",
+    "note",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +154,11 @@ class Comparison:
 
     def to_pandas(self, status: Status | None = None) -> pd.DataFrame:
         """Return the differences as a dataframe: a view for eyes, never the source of a write."""
-        import pandas as pd
-
         filters = None if status is None else [("status", "=", status.value)]
         columns = ["status", *_FOR_EYES] if status is None else _FOR_EYES
-        frame = pq.read_table(self.table, columns=[*columns, "status"] if status else columns, filters=filters)
+        frame = pq.read_table(
+            self.table, columns=[*columns, "status"] if status else columns, filters=filters
+        )
         result: pd.DataFrame = frame.select(columns).to_pandas()
         result["fields"] = result["fields"].map(lambda paths: ", ".join(paths) if paths is not None else "")
         return result
@@ -181,10 +191,10 @@ class Comparison:
     @cached_property
     def corrupt(self) -> pd.DataFrame:
         """Stretches of the sources that could not be read."""
-        import pandas as pd
-
         columns = ["collection", "source_name", "member", "offset", "length", "note"]
-        frame: pd.DataFrame = pq.read_table(self.table, columns=columns, filters=[("status", "=", "corrupt")]).to_pandas()
+        frame: pd.DataFrame = pq.read_table(
+            self.table, columns=columns, filters=[("status", "=", "corrupt")]
+        ).to_pandas()
         return frame.rename(columns={"source_name": "source", "note": "reason"})
 
     @cached_property
@@ -217,14 +227,20 @@ class Comparison:
         columns = ["collection", "in the database", *(status.value for status in Status)]
         heads = ["status", "collection", "key", "source_name", "confidence", "note"]
         differing = self.rows((Status.MISSING, Status.CHANGED, Status.DUPLICATE, Status.CORRUPT))
-        shown = [[chip(row["status"]), *(row[name] for name in heads[1:])] for row in islice(differing, _SHOWN)]
+        shown = [
+            [chip(row["status"]), *(row[name] for name in heads[1:])] for row in islice(differing, _SHOWN)
+        ]
         total = self.total
         of = total.missing + total.changed + total.duplicate + total.corrupt
         read = "at one point in time" if self.summary.consistent else "while it may have been written to"
         remarks = [*self.summary.notes, *(f"{name} is in no source" for name in self.summary.uncovered)]
         return join(
             chips(total.as_dict()),
-            table(columns, lines, caption=f"{self.summary.database}, read {read}, against {len(self.sources)} sources"),
+            table(
+                columns,
+                lines,
+                caption=f"{self.summary.database}, read {read}, against {len(self.sources)} sources",
+            ),
             table(heads, shown, total=of, caption="Differences") if shown else "",
             facts({"note": "; ".join(remarks)}) if remarks else "",
         )

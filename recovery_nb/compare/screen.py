@@ -27,7 +27,7 @@ class SourceTable:
 
 
 _SOURCES = """
-CREATE OR REPLACE TEMP TABLE candidates AS
+CREATE OR REPLACE TABLE candidates AS
 SELECT *, count(*) OVER same AS copies, versions > 1 AS ambiguous
 FROM ({union}) LEFT JOIN (
     SELECT source, key, count(DISTINCT fingerprint) AS versions FROM ({union}) WHERE key IS NOT NULL
@@ -42,7 +42,7 @@ FROM read_parquet('{table}') WHERE collection IN ({names})
 """
 
 _BEST = """
-CREATE OR REPLACE TEMP VIEW best AS
+CREATE OR REPLACE VIEW best AS
 WITH top AS (
     SELECT key, arg_min(fingerprint, (coalesce(ambiguous, false), source, "offset")) AS fingerprint, count(DISTINCT fingerprint) AS candidates
     FROM candidates WHERE key IS NOT NULL GROUP BY key
@@ -52,7 +52,7 @@ QUALIFY row_number() OVER (PARTITION BY c.key ORDER BY c.inferred <> '', c.sourc
 """
 
 _SCREEN = """
-CREATE OR REPLACE TEMP TABLE screened AS
+CREATE OR REPLACE TABLE screened AS
 SELECT
     CASE WHEN d.key IS NULL THEN 'missing' WHEN b.key IS NULL THEN 'extra' ELSE 'changed' END AS status,
     coalesce(d.key, b.key) AS key, d.id AS database_id, d.fingerprint AS current,
@@ -79,7 +79,9 @@ class Screen:
     def __init__(self, live: Path, sources: Sequence[SourceTable], *, scratch: Path) -> None:
         self._db = duckdb.connect(config={"memory_limit": "1GB", "temp_directory": str(scratch)})
         self._db.execute("SET enable_progress_bar = false")
-        self._db.execute(f"CREATE TEMP VIEW live AS SELECT key, id, fingerprint FROM read_parquet('{_quoted(live)}')")
+        self._db.execute(
+            f"CREATE VIEW live AS SELECT key, id, fingerprint FROM read_parquet('{_quoted(live)}')"
+        )
         union = " UNION ALL ".join(
             _ONE_SOURCE.format(
                 ordinal=ordinal, table=_quoted(source.table),
@@ -93,18 +95,20 @@ class Screen:
     def _load(self, union: str, sources: int) -> None:
         unique = f"SELECT count(*) = count(DISTINCT key) FROM ({union})"
         if sources == 1 and self._one(unique):  # the common case needs no ranking
-            self._db.execute(f"CREATE TEMP VIEW candidates AS SELECT *, 1 AS copies, false AS ambiguous FROM ({union})")
-            self._db.execute("CREATE TEMP VIEW best AS SELECT *, 1 AS candidates FROM candidates")
+            self._db.execute(
+                f"CREATE VIEW candidates AS SELECT *, 1 AS copies, false AS ambiguous FROM ({union})"
+            )
+            self._db.execute("CREATE VIEW best AS SELECT *, 1 AS candidates FROM candidates")
             return
         self._db.execute(_SOURCES.format(union=union))
         self._db.execute(_BEST)
 
     def _one(self, sql: str) -> object:
-        row = self._db.execute(sql).fetchone()
-        return row[0] if row else None
+        rows = self._db.execute(sql).fetchall()
+        return rows[0][0] if rows else None
 
     def _stream(self, sql: str) -> pa.RecordBatchReader:
-        return self._db.sql(sql).to_arrow_reader(4096)
+        return self._db.cursor().sql(sql).to_arrow_reader(4096)
 
     def close(self) -> None:
         """Give the memory back."""
@@ -116,9 +120,10 @@ class Screen:
 
     def keyless(self) -> list[tuple[int, str, str, int, int]]:
         """Return (source, collection, member, offset, length) of records that lack the key."""
-        return self._db.execute(
+        rows: list[tuple[int, str, str, int, int]] = self._db.execute(
             'SELECT source, collection, member, "offset", length FROM candidates WHERE key IS NULL LIMIT 1000'
         ).fetchall()
+        return rows
 
     def rows(self, status: str) -> pa.RecordBatchReader:
         """Stream the screened rows of one status, ordered by key."""

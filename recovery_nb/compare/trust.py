@@ -39,5 +39,10 @@ def by_trust(sources: Sequence[SourceEntry]) -> list[SourceEntry]:
     kept = {Typing.FULL: 0, Typing.RELAXED: 1, Typing.PLAIN: 2}
     return sorted(
         sources,
-        key=lambda source: (source.checksum_ok is False, -source.taken_at.timestamp(), kept[source.typing], source.id),
+        key=lambda source: (
+            source.checksum_ok is False,
+            -source.taken_at.timestamp(),
+            kept[source.typing],
+            source.id,
+        ),
     )

@@ -31,7 +31,20 @@ CODEC: CodecOptions[dict[str, object]] = CodecOptions(
 """Decoding that refuses no valid date: those past year 9999 come as `DatetimeMS`."""
 
 _LENGTH = struct.Struct("<i").unpack_from
-_FIXED = {0x01: 8, 0x06: 0, 0x07: 12, 0x08: 1, 0x09: 8, 0x0A: 0, 0x10: 4, 0x11: 8, 0x12: 8, 0x13: 16, 0x7F: 0, 0xFF: 0}
+_FIXED = {
+    0x01: 8,
+    0x06: 0,
+    0x07: 12,
+    0x08: 1,
+    0x09: 8,
+    0x0A: 0,
+    0x10: 4,
+    0x11: 8,
+    0x12: 8,
+    0x13: 16,
+    0x7F: 0,
+    0xFF: 0,
+}
 _STRINGS = frozenset({0x02, 0x0D, 0x0E})
 _SIZED = frozenset({0x03, 0x04, 0x0F})
 _ID_FIRST = b"\x07_id\x00"
@@ -135,6 +148,6 @@ def invalid_reason(record: bytes) -> str:
         bson.decode(record, CODEC)
     except RecursionError:
         return "nested too deeply to decode"
-    except Exception as error:  # noqa: BLE001 - the codec raises many kinds; each means "not valid"
+    except Exception as error:
         return str(error) or type(error).__name__
     return ""

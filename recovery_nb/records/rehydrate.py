@@ -38,9 +38,7 @@ class Evidence(StrEnum):
 
 Value = tuple[int, bytes]
 
-_DATE = re.compile(
-    rb"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?\s?(Z|[+-]\d\d:?\d\d)?"
-)
+_DATE = re.compile(rb"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?\s?(Z|[+-]\d\d:?\d\d)?")
 _HEX24 = re.compile(rb"[0-9a-f]{24}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_DEPTH = 100

@@ -29,7 +29,11 @@ _MAGIC = (
     (b"BZh", "bzip2", "bunzip2 it first"),
     (b"\xfd7zXZ\x00", "xz", "decompress it first (unxz)"),
     (b"PK\x03\x04", "zip", "unpack it first"),
-    (b"\x6d\xe2\x99\x81", "a mongodump --archive", "restore it with mongorestore into a scratch server first"),
+    (
+        b"\x6d\xe2\x99\x81",
+        "a mongodump --archive",
+        "restore it with mongorestore into a scratch server first",
+    ),
     (b"SQLite format 3\x00", "SQLite", "export its tables as JSON first"),
     (b"age-encryption.org/", "age encryption", "decrypt it first (age -d)"),
     (b"PAR1", "Parquet", "it is not a format of backups that this tool reads"),
@@ -73,7 +77,9 @@ def open_source(path: Path) -> FileSource:
     if not path.exists():
         raise BadInputError(f"{path} does not exist", hint="check the path")
     if not path.is_file():
-        raise BadInputError(f"{path} is neither a file nor a folder", hint="name a backup, an export or a dump")
+        raise BadInputError(
+            f"{path} is neither a file nor a folder", hint="name a backup, an export or a dump"
+        )
     head = _head(path)
     if not head.strip(b" \t\r\n"):
         raise DamagedSourceError(f"{path} is empty", hint="look for another copy of it")
@@ -85,7 +91,8 @@ def open_source(path: Path) -> FileSource:
     if looks_like_json(head):
         return JsonSource(path)
     raise BadInputError(
-        f"{path} holds no format that is known", hint="known are mongodump, .bson, JSON, JSON Lines, Extended JSON"
+        f"{path} holds no format that is known",
+        hint="known are mongodump, .bson, JSON, JSON Lines, Extended JSON",
     )
 
 
@@ -146,7 +153,11 @@ def find_sources(paths: Iterable[Path], *, skip: Sequence[Path] = ()) -> Discove
     for path in paths:
         try:
             if path.is_dir():
-                _search(path, [folder.absolute() for folder in skip if folder.absolute() != path.absolute()], found)
+                _search(
+                    path,
+                    [folder.absolute() for folder in skip if folder.absolute() != path.absolute()],
+                    found,
+                )
             else:
                 found.sources.append(open_source(path))
         except RecoveryError as error:
@@ -173,7 +184,9 @@ def find_by_pattern(
                 found.sources.append(DumpSource(where))
             for path in files:
                 relative = path.relative_to(folder)
-                if path.name.endswith(_METADATA) or not any(_matches(relative, pattern) for pattern in patterns):
+                if path.name.endswith(_METADATA) or not any(
+                    _matches(relative, pattern) for pattern in patterns
+                ):
                     continue
                 try:
                     found.sources.append(open_source(path))

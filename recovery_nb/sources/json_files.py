@@ -26,8 +26,9 @@ _EXPECTED = (
 )
 # The relaxed form, too, writes NaN and the infinities as $numberDouble.
 _NUMBER_WRAPPER = re.compile(rb'"\$number(?:Int"\s*:|Double"\s*:\s*"-?[0-9])')
+# `JSON.stringify` writes decimals and timestamps in wrappers, too, but ids and dates as plain strings.
 _WRAPPER = re.compile(
-    rb'"\$(?:oid|date|numberLong|numberDecimal|binary|uuid|timestamp|regex|regularExpression|code|symbol'
+    rb'"\$(?:oid|date|binary|uuid|regex|regularExpression|code|symbol'
     rb'|dbPointer|undefined|minKey|maxKey)"\s*:'
 )
 _NAMED_DATE = re.compile(

@@ -56,6 +56,8 @@ class _Survey:
             if (name in _LISTS and first == b"[") or (name == "collections" and first == b"{")
         }
         known = not _IDENTITIES.isdisjoint(self.fields)
+        if "_id" in self.fields:  # only a record has one; its own lists may be called `items` or `data`
+            return Shape.RECORD
         if lists - {"messages"} or (lists and not known):
             return Shape.OBJECT
         return Shape.RECORD if known else Shape.NONE
@@ -65,8 +67,9 @@ class Walk:
     """One pass over a file: iterate over it for its records and damages.
 
     An object with lists under several of the known names yields all of them. Under `collections`, a name
-    whose value is an object instead of a list files that object as one record. An object with an id and
-    `messages`, and no other list of a known name, is one record: a conversation.
+    whose value is an object instead of a list files that object as one record. An object with an `_id` is one
+    record, whatever its lists are called; so is one with an id and `messages` and no other list of a known
+    name: a conversation.
 
     Args:
         path: The file.

@@ -33,7 +33,6 @@ RawClient = MongoClient[Any]
 
 _AUTHENTICATION = frozenset({18, 8000})
 _UNAUTHORIZED = 13
-_SNAPSHOT_GONE = frozenset({239, 246, 134})  # SnapshotTooOld, SnapshotUnavailable, ReadConcernMajorityNotAvailableYet
 _LOOKUP = 1_000
 
 
@@ -43,16 +42,19 @@ def _explain(error: PyMongoError, uri: str) -> RecoveryError:
     if isinstance(error, OperationFailure):
         if error.code in _AUTHENTICATION:
             return ConnectionFailedError(
-                f"{where} refused the user name or password", hint="check the credentials and authSource in the URI"
+                f"{where} refused the user name or password",
+                hint="check the credentials and authSource in the URI",
             )
         if error.code == _UNAUTHORIZED:
             return ConnectionFailedError(
-                f"{where}: the user is not allowed to do this", hint="grant it the read role (readWrite to restore)"
+                f"{where}: the user is not allowed to do this",
+                hint="grant it the read role (readWrite to restore)",
             )
         return ConnectionFailedError(f"{where} answered: {(error.details or {}).get('errmsg', error.code)}")
     if isinstance(error, ServerSelectionTimeoutError):
         return ConnectionFailedError(
-            f"{where} does not answer (3 tries)", hint="check host, port and network, and that mongod runs there"
+            f"{where} does not answer (3 tries)",
+            hint="check host, port and network, and that mongod runs there",
         )
     if isinstance(error, ConnectionFailure):
         return ConnectionFailedError(f"{where}: the connection was lost", hint="run the command again")
@@ -77,10 +79,11 @@ def connect(uri: str) -> tuple[RawClient, str]:
         BadInputError: The URI is malformed or names no database.
         ConnectionFailedError: The server does not answer or refuses the credentials.
     """
+    options: dict[str, Any] = {} if "serverselectiontimeoutms" in uri.lower() else {"serverSelectionTimeoutMS": 5000}
     try:
         client: RawClient = MongoClient(
             uri, document_class=RawBSONDocument, tz_aware=True, connect=False, appname="recovery_nb",
-            **({} if "serverselectiontimeoutms" in uri.lower() else {"serverSelectionTimeoutMS": 5000}),
+            **options,
         )  # fmt: skip
         name = client.get_default_database().name
     except ConfigurationError as error:
@@ -95,7 +98,9 @@ def connect(uri: str) -> tuple[RawClient, str]:
             f"not a MongoDB URI: {redact_uri(uri)}{detail}", hint="write mongodb://host:port/NAME"
         ) from None
     try:
-        for attempt in stamina.retry_context(on=ConnectionFailure, attempts=3, wait_initial=0.2, wait_max=0.5):
+        for attempt in stamina.retry_context(
+            on=ConnectionFailure, attempts=3, wait_initial=0.2, wait_max=0.5
+        ):
             with attempt:
                 client.admin.command("ping")
         client[name].command({"listCollections": 1, "nameOnly": True, "authorizedCollections": True})
@@ -125,12 +130,18 @@ class Database:
 
     Args:
         uri: What `connect` takes. It is kept only for messages, redacted.
+        label: What to call it in results, if its URI says little.
+
+    Attributes:
+        client: The driver's client; its documents are raw.
+        name: The database's name.
+        label: What it is called, without secrets.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, *, label: str = "") -> None:
         self._uri = uri
         self.client, self.name = connect(uri)
-        self.label = redact_uri(uri)
+        self.label = label or redact_uri(uri)
 
     def close(self) -> None:
         """Close the connection."""
@@ -141,7 +152,8 @@ class Database:
         with explained(self._uri):
             answer = self.client.admin.command("hello")
             build = self.client.admin.command("buildInfo")
-        topology = "sharded" if answer.get("msg") == "isdbgrid" else "replica set" if "setName" in answer else "standalone"
+        alone = "replica set" if "setName" in answer else "standalone"
+        topology = "sharded" if answer.get("msg") == "isdbgrid" else alone
         return {"version": build["version"], "topology": topology}
 
     def collections(self) -> dict[str, dict[str, Any]]:
@@ -175,35 +187,46 @@ class Database:
             yield Snapshot(None, consistent=False, cluster_time=None)
             return
         with self.client.start_session(snapshot=True) as session:
-            with explained(self._uri):
-                probe = self.client[self.name]["recovery_nb.probe"]
-                try:
-                    list(probe.find({"_id": 0}, session=session))
-                except OperationFailure as error:
-                    if error.code in _AUTHENTICATION or error.code == _UNAUTHORIZED:
-                        raise
-                    session = None  # type: ignore[assignment]  # this server has no snapshot reads
-            if session is None:
-                yield Snapshot(None, consistent=False, cluster_time=None)
+            if self._has_snapshots(session):
+                stamp = session._snapshot_time  # the driver has no public name for it
+                optime = (stamp.time, stamp.inc) if stamp else None
+                yield Snapshot(session, consistent=True, cluster_time=optime)
             else:
-                stamp = session._snapshot_time  # noqa: SLF001 - the driver has no public name for it
-                yield Snapshot(session, consistent=True, cluster_time=(stamp.time, stamp.inc) if stamp else None)
+                yield Snapshot(None, consistent=False, cluster_time=None)
+
+    def _has_snapshots(self, session: ClientSession) -> bool:
+        """Read something in the session, which also fixes its point in time."""
+        with explained(self._uri):
+            try:
+                list(self.client[self.name]["recovery_nb.probe"].find({"_id": 0}, session=session))
+            except OperationFailure as error:
+                if error.code in _AUTHENTICATION or error.code == _UNAUTHORIZED:
+                    raise
+                return False
+        return True
 
     def read(self, collection: str, snapshot: Snapshot | None = None) -> Iterator[RecordBatch]:
         """Yield the collection's records in natural order, a server batch at a time.
+
+        A capped collection is read outside of the snapshot: servers refuse to read it within one.
 
         Raises:
             ConnectionFailedError: The server went away, or its snapshot is too old to read on.
         """
         session = snapshot.session if snapshot else None
         with explained(self._uri):
-            cursor = self.client[self.name][collection].find_raw_batches({}, session=session)
-            with cursor:
+            if session and self._capped(collection):
+                session = None
+            with self.client[self.name][collection].find_raw_batches({}, session=session) as cursor:
                 for buffer in cursor:
                     records = split(buffer)
                     if records:
                         unknown = [-1] * len(records)
                         yield RecordBatch(collection, "", records, unknown, unknown)
+
+    def _capped(self, collection: str) -> bool:
+        found = self.client[self.name].list_collections(filter={"name": collection})
+        return any(info.get("options", {}).get("capped") for info in found)
 
     def fetch(self, collection: str, ids: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return the records that have these `_id`s now, by the canonical form of their `_id`.
@@ -229,7 +252,10 @@ class Database:
         with explained(self._uri):
             for start in range(0, len(ids), _LOOKUP):
                 wanted = [id_value(element) for element in ids[start : start + _LOOKUP]]
-                for buffer in self.client[self.name][collection].find_raw_batches({"_id": {"$in": wanted}}, {"_id": 1}):
+                found_here = self.client[self.name][collection].find_raw_batches(
+                    {"_id": {"$in": wanted}}, {"_id": 1}
+                )
+                for buffer in found_here:
                     for record in split(buffer):
                         element = id_element(record) or b""
                         found.add(canonical(element[0], element[1:]))

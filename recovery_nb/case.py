@@ -1,0 +1,500 @@
+"""The case: one investigation in one folder, and the five verbs over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from bson import json_util
+
+from recovery_nb.audit import AuditLog, redact_uri
+from recovery_nb.backups import BackupResult, Layout, write_backup
+from recovery_nb.catalog.entry import SourceEntry
+from recovery_nb.catalog.store import Catalog
+from recovery_nb.checks import verify_target
+from recovery_nb.compare.engine import Request, compare
+from recovery_nb.compare.model import Status
+from recovery_nb.compare.result import Comparison
+from recovery_nb.embedded import EmbeddedMongod
+from recovery_nb.errors import BadInputError, RecoveryError
+from recovery_nb.events import Emit, silent
+from recovery_nb.facts import findings
+from recovery_nb.records.batch import Ref
+from recovery_nb.reports import Report, Unrecoverable, build_report, write_report
+from recovery_nb.restore.apply import RestoreResult, apply
+from recovery_nb.restore.files import list_restores
+from recovery_nb.restore.plan import OnConflict, Plan, Write
+from recovery_nb.restore.planning import make_plan
+from recovery_nb.restore.rollback import RollbackResult, rollback
+from recovery_nb.selection import RESTORABLE, Choice, Keys, read_keys, select
+from recovery_nb.settings import Settings, load_settings
+from recovery_nb.sources.discover import Discovery, find_by_pattern, find_sources
+from recovery_nb.sources.mongodb import Database
+from recovery_nb.verification import Verification
+
+__all__ = ["Case", "Scan"]
+
+_EMBEDDED = "embedded:"
+_URIS = ("mongodb://", "mongodb+srv://", _EMBEDDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a scan found.
+
+    Attributes:
+        sources: The sources that can be read, now in the catalog.
+        errors: What was named or found and cannot be read, one line each.
+        ignored: Files in searched folders that hold no records.
+    """
+
+    sources: tuple[SourceEntry, ...]
+    errors: tuple[str, ...] = ()
+    ignored: tuple[Path, ...] = ()
+
+    @property
+    def damaged(self) -> bool:
+        """Whether anything could not be read, or not wholly."""
+        return bool(self.errors) or any(not entry.whole for entry in self.sources)
+
+
+@dataclass
+class Case:
+    """One investigation: a folder, and the database it is about.
+
+    Use `Case.open`, as a context manager or with `close`. Every verb is written to the audit log.
+
+    Attributes:
+        folder: The case's folder.
+        uri: The database's URI, "" for none; `embedded:NAME` is a private server of the case's own.
+        emit: Hears how far a verb is.
+    """
+
+    folder: Path
+    uri: str
+    settings: Settings
+    emit: Emit = silent
+    scanned: Scan = field(default_factory=lambda: Scan(()))
+    comparison: Comparison | None = None
+    backup_taken: BackupResult | None = None
+    restored: RestoreResult | None = None
+    verified: Verification | None = None
+    _server: EmbeddedMongod | None = None
+
+    @classmethod
+    def open(cls, path: str | Path = "case", *, database: str = "", emit: Emit = silent) -> Case:
+        """Open a case, or begin one; nothing is written before the first verb.
+
+        Args:
+            path: The case's folder.
+            database: The database's URI; else `DATABASE_URI`, else the profile's.
+            emit: Hears how far a verb is.
+
+        Raises:
+            BadInputError: A setting cannot be used, or the folder is a file.
+        """
+        folder = Path(path)
+        if folder.exists() and not folder.is_dir():
+            raise BadInputError(
+                f"{folder} is a file, not a case's folder", hint="name another folder (--case)"
+            )
+        settings = load_settings()
+        return cls(folder.absolute(), database or settings.database.get_secret_value(), settings, emit)
+
+    def __enter__(self) -> Case:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection, and stop the embedded server if this case started it."""
+        if "database" in self.__dict__:
+            self.__dict__.pop("database").close()
+        if self._server:
+            self._server.stop()
+            self._server = None
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        """The case's audit log."""
+        return AuditLog(self.folder / "audit.jsonl")
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The case's catalog."""
+        return Catalog(self.folder / "catalog")
+
+    def address(self) -> str:
+        """Return the URI that a driver takes; `embedded:NAME` starts the case's own server.
+
+        Raises:
+            BadInputError: No database was given.
+            MissingRequirementError: There is no mongod to start.
+        """
+        if not self.uri:
+            raise BadInputError(
+                "no database was given",
+                hint="set DATABASE_URI, or use --db mongodb://host:port/NAME or embedded:NAME",
+            )
+        if not self.uri.startswith(_EMBEDDED):
+            return self.uri
+        name = self.uri.removeprefix(_EMBEDDED)
+        if not name or set(name) & set('/\\. "$*<>:|?'):
+            raise BadInputError(f"{self.uri} names no database", hint="write embedded:NAME")
+        if not self._server:
+            self._server = EmbeddedMongod(self.folder / "embedded").start()
+        return self._server.uri(name)
+
+    @cached_property
+    def database(self) -> Database:
+        """The connected database, opened when it is first needed.
+
+        Raises:
+            BadInputError: No database was given, or its URI cannot be used.
+            ConnectionFailedError: It does not answer.
+        """
+        return Database(self.address(), label=redact_uri(self.uri))
+
+    @contextmanager
+    def _audited(self, action: str, **details: object) -> Iterator[dict[str, object]]:
+        """Log a verb when it ends, with what came of it; a failed one with its reason."""
+        outcome: dict[str, object] = {}
+        label = redact_uri(self.uri) if self.uri else ""
+        self.audit.append(f"{action} started", database=label, **details)
+        try:
+            yield outcome
+        except BaseException as error:
+            self.audit.append(f"{action} failed", error=str(error) or type(error).__name__)
+            raise
+        self.audit.append(f"{action} finished", **outcome)
+
+    # --- scan -----------------------------------------------------------------------------------------------
+
+    def scan(self, *named: str | Path) -> Scan:
+        """Find and catalog every readable source: what is named, or what lies where backups usually lie.
+
+        Args:
+            *named: Files, folders, and databases by URI; nothing for the usual folders and names.
+
+        Raises:
+            BadInputError: Nothing that was named can be read.
+        """
+        with self._audited("scan", named=[redact_uri(str(name)) for name in named]) as outcome:
+            paths = [self._copied(str(name)) for name in named]
+            own = [] if any(path.is_relative_to(self.folder) for path in paths) else [self.folder]
+            found = (
+                find_sources(paths, skip=own)
+                if named
+                else find_by_pattern(self.settings.folders, self.settings.patterns, skip=[self.folder])
+            )
+            entries, errors = self._catalog(found)
+            outcome.update(
+                sources=[
+                    {"id": e.id, "path": str(e.path), "digest": e.digest, "records": e.records}
+                    for e in entries
+                ],
+                errors=[str(error) for error in errors],
+            )
+            if named and not entries:
+                raise errors[0] if errors else BadInputError("nothing that was named can be read")
+        self.scanned = Scan(tuple(entries), tuple(map(str, errors)), tuple(found.ignored))
+        return self.scanned
+
+    def _copied(self, name: str) -> Path:
+        """A database named as a source is copied into the case first: evidence must not move."""
+        if not name.startswith(_URIS):
+            return Path(name)
+        with Case(self.folder, name, self.settings, self.emit) as other:
+            return write_backup(other.database, self.folder / "copies", prefix="source", emit=self.emit).path
+
+    def _catalog(self, found: Discovery) -> tuple[list[SourceEntry], list[RecoveryError]]:
+        entries: dict[str, SourceEntry] = {}
+        errors = list(found.errors)
+        for source in found.sources:
+            try:
+                entry = self.catalog.scan(source, emit=self.emit)
+            except BadInputError as error:
+                errors.append(error)
+            else:
+                entries.setdefault(entry.id, entry)  # the same content twice counts once
+        return list(entries.values()), errors
+
+    # --- backup ---------------------------------------------------------------------------------------------
+
+    def backup(
+        self,
+        folder: str | Path | None = None,
+        *,
+        collections: Sequence[str] | None = None,
+        layout: Layout = "bson",
+        prefix: str = "backup",
+    ) -> BackupResult:
+        """Take a verified copy of the database.
+
+        Args:
+            folder: Where it goes; the case's `backups` if None.
+            collections: Only these.
+            layout: "bson" (as mongodump writes it, with a manifest) or "json" (one file).
+            prefix: What its name begins with.
+
+        Raises:
+            BadInputError: No database, no such collection, a folder that cannot be used.
+        """
+        target = self.folder / "backups" if folder is None else Path(folder)
+        with self._audited("backup", folder=str(target), layout=layout) as outcome:
+            self.backup_taken = write_backup(
+                self.database, target, layout=layout, prefix=prefix, collections=collections, emit=self.emit
+            )
+            outcome.update(path=str(self.backup_taken.path), records=self.backup_taken.records)
+        return self.backup_taken
+
+    # --- compare --------------------------------------------------------------------------------------------
+
+    def compare(
+        self,
+        *named: str | Path,
+        collection: str = "",
+        key: Sequence[str] = (),
+        target: str = "",
+    ) -> Comparison:
+        """Compare the database with sources: those named, else those of the last scan.
+
+        Args:
+            *named: Sources, as `scan` takes them.
+            collection: Only this collection.
+            key: The fields that identify a record, `_id` if none.
+            target: The database's collection to compare it with.
+
+        Raises:
+            BadInputError: A source cannot be read, an unknown collection, a key that does not identify records.
+            ConnectionFailedError: The database does not answer.
+        """
+        database = self.database
+        scan = self.scan(*named) if named else self.scanned
+        entries = list(scan.sources) or self.catalog.entries()
+        if not entries:
+            raise BadInputError(
+                "this case has no source to compare with", hint="scan a backup, an export or a dump"
+            )
+        with self._audited(
+            "compare", sources=[entry.id for entry in entries], collection=collection
+        ) as outcome:
+            request = Request(entries, collection=collection, target=target, key=tuple(key))
+            self.comparison = compare(
+                request, database, self.catalog, self.folder / "comparisons", emit=self.emit
+            )
+            outcome.update(id=self.comparison.summary.id, collections=self.comparison.summary.collections)
+        return self.comparison
+
+    def last_comparison(self) -> Comparison:
+        """Return the newest comparison of the case.
+
+        Raises:
+            BadInputError: Nothing was compared yet.
+        """
+        if self.comparison is None:
+            known = sorted((self.folder / "comparisons").glob("c*"))
+            if not known:
+                raise BadInputError("this case holds no comparison", hint="compare first")
+            self.comparison = Comparison.load(known[-1], self.catalog)
+        return self.comparison
+
+    # --- restore --------------------------------------------------------------------------------------------
+
+    def plan(
+        self,
+        comparison: Comparison | None = None,
+        *,
+        only: Sequence[Status | str] = (Status.MISSING, Status.CHANGED),
+        keys: Path | str | Keys | Iterable[Choice] | None = None,
+        on_conflict: OnConflict | str = OnConflict.SKIP,
+    ) -> Plan:
+        """Decide what a restore would write, record by record; nothing is written to the database.
+
+        Args:
+            comparison: What to restore from; the newest if None.
+            only: Which differences: "missing", "changed", "equivalent".
+            keys: Only these records: a keys file, or choices. They win over `only`.
+            on_conflict: What to do where the database holds another version.
+
+        Raises:
+            BadInputError: `only` or `keys` cannot be used.
+            ConflictError: `on_conflict` is "fail" and there are conflicts.
+            DamagedSourceError: A source has changed since it was compared.
+        """
+        comparison = comparison or self.last_comparison()
+        statuses = [status for status in RESTORABLE if status.value in set(map(str, only))]
+        if unknown := {str(one) for one in only} - {status.value for status in RESTORABLE}:
+            raise BadInputError(
+                f"{', '.join(sorted(unknown))} cannot be restored",
+                hint="choose of missing, changed, equivalent",
+            )
+        wanted = read_keys(Path(keys)) if isinstance(keys, str | Path) else keys
+        chosen = wanted if isinstance(wanted, Keys) or wanted is None else Keys.of(wanted)
+        with self._audited("plan", comparison=comparison.summary.id, on_conflict=str(on_conflict)) as outcome:
+            plan = make_plan(
+                select(comparison, self.database, statuses=statuses, keys=chosen), self.folder / "plans",
+                database=self.database.label, on_conflict=OnConflict(on_conflict),
+                sources={entry.id: str(entry.path) for entry in comparison.sources.values()},
+            )  # fmt: skip
+            if chosen and not chosen.matched:
+                raise BadInputError(
+                    f"none of the {len(chosen.unmatched):,} keys is among the differences",
+                    hint="name keys as compare --out lists them",
+                )
+            outcome.update(
+                digest=plan.digest, writes=plan.to_write, unmatched=len(chosen.unmatched) if chosen else 0
+            )
+        return plan
+
+    def restore(
+        self,
+        plan: Plan,
+        comparison: Comparison | None = None,
+        *,
+        transaction: bool = False,
+        dry_run: bool = False,
+    ) -> RestoreResult:
+        """Apply a plan under a journal, or preview it.
+
+        Args:
+            plan: The plan.
+            comparison: The comparison it was made from; the newest if None.
+            transaction: Each batch is written as a whole or not at all.
+            dry_run: Check everything, write nothing.
+
+        Raises:
+            RecoveryError: The target cannot be written to, another restore is at work, the server went away.
+        """
+        comparison = comparison or self.last_comparison()
+
+        def payload(writes: Sequence[Write]) -> list[bytes]:
+            found: list[bytes] = [b""] * len(writes)
+            for source in {write.source for write in writes}:
+                numbers = [number for number, write in enumerate(writes) if write.source == source]
+                refs = [(self._given(comparison, writes[n]), Ref(*_place(writes[n]))) for n in numbers]
+                records = comparison.readings.fetch(comparison.sources[source], refs)
+                for number, record in zip(numbers, records, strict=True):
+                    found[number] = record
+            return found
+
+        action = "restore preview" if dry_run else "restore"
+        with self._audited(action, plan=plan.digest) as outcome:
+            result = apply(
+                plan, self.address(), payload=payload, folder=self.folder / "restores", transaction=transaction,
+                dry_run=dry_run, emit=self.emit, options=_options(comparison),
+            )  # fmt: skip
+            outcome.update(
+                restore_id=result.restore_id,
+                restored=result.restored,
+                skipped=result.skipped,
+                failed=result.failed,
+            )
+        if not dry_run:
+            self.restored = result
+        return result
+
+    @staticmethod
+    def _given(comparison: Comparison, write: Write) -> str:
+        """Return the name under which the write's source has its collection."""
+        placed = comparison.summary.placed[write.source]
+        names = [given for given, name in placed.items() if name == write.collection]
+        member = write.ref.member
+        return next((given for given in names if given and member.startswith(given)), names[0])
+
+    def rollback(self, restore_id: str) -> RollbackResult:
+        """Undo a restore from its journal; what others have written since is left alone and said.
+
+        Raises:
+            BadInputError: The case knows no such restore.
+        """
+        with self._audited("rollback", restore_id=restore_id) as outcome:
+            result = rollback(self.folder / "restores" / restore_id, self.address(), emit=self.emit)
+            outcome.update(reverted=result.reverted, skipped=result.skipped, failed=result.failed)
+        return result
+
+    def restores(self) -> list[str]:
+        """Return the ids of the case's restores, the newest last."""
+        return [info.id for info in list_restores(self.folder / "restores")]
+
+    # --- verify ---------------------------------------------------------------------------------------------
+
+    def verify(self, target: str | Path | None = None) -> Verification:
+        """Check a backup, a restore, a run, or, with no target, the whole case.
+
+        Raises:
+            BadInputError: There is no such thing.
+        """
+        with self._audited("verify", target=str(target or self.folder)) as outcome:
+            self.verified = verify_target(
+                str(target or self.folder),
+                case=self.folder,
+                address=self.address,
+                audit=self.audit,
+                emit=self.emit,
+            )
+            outcome.update(
+                ok=self.verified.ok, checked=self.verified.checked, problems=len(self.verified.problems)
+            )
+        return self.verified
+
+    # --- report ---------------------------------------------------------------------------------------------
+
+    def counts(self) -> dict[str, int]:
+        """Return the database's records by collection.
+
+        Raises:
+            ConnectionFailedError: The database does not answer.
+        """
+        return {
+            name: self.database.count(name)
+            for name, info in self.database.collections().items()
+            if info.get("type") == "collection"
+        }
+
+    def report(self, *, errors: Sequence[str] = (), unrecoverable: Iterable[Unrecoverable] = ()) -> Report:
+        """Return the recovery report of what this case did since it was opened. It changes nothing."""
+        problems = [*self.scanned.errors, *errors]
+        counts: dict[str, int] | None = None
+        name = ""
+        if self.uri:
+            try:
+                counts, name = self.counts(), self.database.name
+            except RecoveryError as error:
+                problems.append(str(error))
+        facts = findings(
+            case=self.folder, database=name, counts=counts,
+            sources=self.scanned.sources or (tuple(self.comparison.sources.values()) if self.comparison else ()),
+            comparison=self.comparison, backup=self.backup_taken, restore=self.restored, verification=self.verified,
+            unrecoverable=unrecoverable,
+        )  # fmt: skip
+        return build_report(facts, list(dict.fromkeys(problems)))
+
+    def save_report(self, report: Report, folder: Path | None = None) -> Path:
+        """Save a report as `recovery_report_<timestamp>.json` in the case's `reports`, or in another folder."""
+        path = write_report(report, folder or self.folder / "reports")
+        self.audit.append("report saved", path=str(path), status=report.summary.status.value)
+        return path
+
+
+def _place(write: Write) -> tuple[str, int, int]:
+    return write.ref.member, write.ref.offset, write.ref.length
+
+
+def _options(comparison: Comparison) -> dict[str, dict[str, Any]]:
+    """Return options and indexes of each collection, from the most trusted source that records them."""
+    options: dict[str, dict[str, Any]] = {}
+    for identifier in comparison.summary.sources:
+        entry = comparison.sources[identifier]
+        for given, name in comparison.summary.placed.get(identifier, {}).items():
+            if given in entry.options:
+                options.setdefault(name, json_util.loads(json_util.dumps(entry.options[given])))
+    return options

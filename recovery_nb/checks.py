@@ -1,0 +1,132 @@
+"""Verification of whatever the user names: a backup, a restore, a run, or a whole case."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from recovery_nb.audit import AuditLog
+from recovery_nb.backups import verify_backup
+from recovery_nb.errors import BadInputError, RecoveryError
+from recovery_nb.events import Emit, silent
+from recovery_nb.restore.files import list_restores
+from recovery_nb.restore.plan import Plan
+from recovery_nb.restore.verify import verify_restore
+from recovery_nb.verification import Problem, Verification
+
+__all__ = ["verify_run", "verify_target"]
+
+_RUN = "run.json"
+
+
+def verify_run(folder: Path) -> Verification:
+    """Check a run's files against the SHA-256 that its `run.json` holds.
+
+    Raises:
+        BadInputError: It holds no run.
+    """
+    try:
+        files = json.loads((folder / _RUN).read_bytes())["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise BadInputError(
+            f"{folder} holds no run that can be read", hint="name a folder below runs"
+        ) from None
+    problems = []
+    for name, facts in files.items():
+        path = folder / name
+        if not path.is_file():
+            problems.append(Problem("the file is missing", str(path)))
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != facts["sha256"]:
+            problems.append(Problem("the file is not as the run left it", str(path)))
+    known = {*files, _RUN}
+    problems += [Problem("the run did not leave this file", str(path)) for path in sorted(folder.iterdir())
+                 if path.name not in known]  # fmt: skip
+    notes = ("run.json itself is not sealed: who can change it can change the rest",)
+    return Verification(str(folder), not problems, len(files), tuple(problems), notes)
+
+
+def _restore(folder: Path, address: Callable[[], str]) -> Verification:
+    found = verify_restore(folder, address())
+    problems = tuple(Problem(one.what, one.where) for one in found.problems)
+    return Verification(folder.name, found.ok, found.checked, problems)
+
+
+def _joined(target: str, parts: list[Verification]) -> Verification:
+    return Verification(
+        target,
+        all(part.ok for part in parts),
+        sum(part.checked for part in parts),
+        tuple(problem for part in parts for problem in part.problems),
+        tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+    )
+
+
+def _guarded(target: str, check: Callable[[], Verification]) -> Verification:
+    """In a case, what cannot be checked is a problem of the case, not an end of its check."""
+    try:
+        return check()
+    except RecoveryError as error:
+        return Verification(target, ok=False, checked=0, problems=(Problem(str(error), target),))
+
+
+def _plan(folder: Path) -> Verification:
+    return Verification(str(folder), ok=True, checked=len(Plan.load(folder)), problems=())
+
+
+def _audit(log: AuditLog) -> Verification:
+    found = log.verify()
+    problems = tuple(Problem(one.what, one.where) for one in found.problems)
+    return Verification(str(log.path), found.ok, found.entries, problems, tuple(found.notes))
+
+
+def _case(folder: Path, address: Callable[[], str], audit: AuditLog, emit: Emit) -> Verification:
+    parts = [_guarded(str(audit.path), lambda: _audit(audit))]
+    for place in ("backups", "copies"):
+        for path in sorted((folder / place).glob("[!.]*")):
+            parts.append(_guarded(str(path), lambda path=path: verify_backup(path, emit=emit)))  # type: ignore[misc]  # a default binds the loop's value
+    for path in sorted((folder / "plans").glob("[!.]*")):
+        parts.append(_guarded(str(path), lambda path=path: _plan(path)))  # type: ignore[misc]  # as above
+    for info in list_restores(folder / "restores"):
+        parts.append(_guarded(info.id, lambda info=info: _restore(info.path, address)))  # type: ignore[misc]  # as above
+    for path in sorted((folder / "runs").glob("[!.]*")):
+        parts.append(_guarded(str(path), lambda path=path: verify_run(path)))  # type: ignore[misc]  # as above
+    return _joined(str(folder), parts)
+
+
+def verify_target(
+    target: str, *, case: Path, address: Callable[[], str], audit: AuditLog, emit: Emit = silent
+) -> Verification:
+    """Verify a restore by its id, or a case, a run or a backup by its path. Read-only.
+
+    Args:
+        target: What to verify.
+        case: The case's folder.
+        address: Gives the database's URI; called only where the database must be looked at.
+        audit: The case's audit log.
+        emit: Hears how far it is.
+
+    Raises:
+        BadInputError: There is no such thing.
+    """
+    path = Path(target)
+    if (case / "restores" / target / "restore.json").is_file():
+        return _restore(case / "restores" / target, address)
+    if path.is_dir() and (path / "restore.json").is_file():
+        return _restore(path, address)
+    if path.absolute() == case:
+        if not audit.path.is_file():
+            raise BadInputError(f"{path} holds no case", hint="name its folder with --case")
+        return _case(case, address, audit, emit)
+    if path.is_dir() and (path / "audit.jsonl").is_file():
+        return _case(path.absolute(), address, AuditLog(path / "audit.jsonl"), emit)
+    if path.is_dir() and (path / _RUN).is_file():
+        return verify_run(path)
+    if not path.exists():
+        known = ", ".join(info.id for info in list_restores(case / "restores")[-5:]) or "none"
+        raise BadInputError(
+            f"{target} is no backup, restore, run or case",
+            hint=f"name a path, or a restore of this case ({known})",
+        )
+    return verify_backup(path, emit=emit)

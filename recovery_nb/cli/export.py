@@ -1,0 +1,76 @@
+"""Writing the differences to a file for other tools; the analyst's copies, never the source of a write."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from recovery_nb.compare.result import Comparison
+from recovery_nb.errors import BadInputError, RecoveryError
+
+__all__ = ["check_out", "export"]
+
+_FORMATS = (".parquet", ".jsonl", ".csv")
+_TEXTS = ("collection", "status", "key", "source_name", "confidence", "inferred", "candidates", "newer", "note",
+          "member", "offset", "length")  # fmt: skip
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def check_out(path: Path) -> None:
+    """Refuse a file that cannot be written before any work is done.
+
+    Raises:
+        BadInputError: Its ending is no known format, or its folder cannot be written to.
+    """
+    if path.suffix not in _FORMATS:
+        raise BadInputError(f"{path} has no known ending", hint=f"end it in {', '.join(_FORMATS)}")
+    if path.exists():
+        raise BadInputError(f"{path} exists already", hint="choose another name, or move it away")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise BadInputError(f"{path.parent} cannot be written to", hint="choose another folder")
+
+
+def export(comparison: Comparison, path: Path) -> None:
+    """Write the differences, one row each, in the format of the file's ending.
+
+    CSV cells that a spreadsheet would take for a formula get an apostrophe before them.
+
+    Raises:
+        RecoveryError: The disk is full or the folder cannot be written to.
+    """
+    beside = path.with_name(f".{path.name}.partial")
+    try:
+        if path.suffix == ".parquet":
+            pq.write_table(pq.read_table(comparison.table), beside)
+        else:
+            with beside.open("w", encoding="utf-8", newline="") as file:
+                _rows(comparison, file, as_csv=path.suffix == ".csv")
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise RecoveryError(f"cannot write {path}: {error.strerror}", hint="choose another folder") from None
+
+
+def _rows(comparison: Comparison, file: Any, *, as_csv: bool) -> None:
+    writer = csv.DictWriter(file, [*_TEXTS, "fields", "changes"])
+    if as_csv:
+        writer.writeheader()
+    for row in comparison.rows():
+        out = {name: row[name] for name in _TEXTS}
+        if as_csv:
+            out.update(fields=" ".join(row["fields"] or ()), changes=row["changes"])
+            writer.writerow({name: _inert(value) for name, value in out.items()})
+        else:
+            out.update(fields=row["fields"], changes=json.loads(row["changes"]))
+            file.write(json.dumps(out, ensure_ascii=False) + "\n")
+
+
+def _inert(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -1,0 +1,242 @@
+"""From differences to the records that someone wants back: the analyst's choice, read again from the sources."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from bson import json_util
+
+from recovery_nb.catalog.entry import SourceEntry
+from recovery_nb.compare.model import Status
+from recovery_nb.compare.readings import checked
+from recovery_nb.compare.result import Comparison
+from recovery_nb.errors import BadInputError
+from recovery_nb.records.batch import Ref
+from recovery_nb.records.elements import id_element
+from recovery_nb.records.keys import canonical, key_of, key_text
+from recovery_nb.restore.plan import Selected
+from recovery_nb.sources.mongodb import Database
+
+__all__ = ["RESTORABLE", "Choice", "Keys", "read_keys", "select"]
+
+RESTORABLE = (Status.MISSING, Status.CHANGED, Status.EQUIVALENT)
+"""The differences that a restore can undo."""
+
+_BATCH = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One line of a keys file.
+
+    Attributes:
+        key: The key, as comparisons show it.
+        collection: The collection; "" for any.
+        source: The path, name or id of the source whose version is wanted; "" for the best.
+        offset: The place of that version in its source; -1 for any.
+    """
+
+    key: str
+    collection: str = ""
+    source: str = ""
+    offset: int = -1
+
+
+@dataclass(slots=True)
+class Keys:
+    """The keys that an analyst named, and which of them were found.
+
+    Attributes:
+        choices: By key, what is wanted.
+        matched: The choices that were found among the differences.
+    """
+
+    choices: Mapping[str, Sequence[Choice]]
+    matched: set[Choice] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, choices: Iterable[Choice]) -> Keys:
+        """Return the keys of these choices."""
+        by_key: dict[str, list[Choice]] = defaultdict(list)
+        for choice in choices:
+            by_key[choice.key].append(choice)
+        return cls(by_key)
+
+    def find(self, collection: str, key: str) -> Choice | None:
+        """Return what is wanted of a record, None where it was not named."""
+        for choice in self.choices.get(key, ()):
+            if choice.collection in ("", collection):
+                self.matched.add(choice)
+                return choice
+        return None
+
+    @property
+    def unmatched(self) -> list[Choice]:
+        """The choices that no difference answers to."""
+        return [
+            choice for choices in self.choices.values() for choice in choices if choice not in self.matched
+        ]
+
+
+def _json_key(value: Any) -> str:
+    """Return a key given as (Extended) JSON in the form that comparisons show."""
+    if isinstance(value, str):
+        return value
+    document = json_util.loads(json.dumps({"_id": value}))
+    import bson
+
+    key = key_of(bson.encode(document))
+    return key_text(key) if key else ""
+
+
+def _choice(value: Any, path: Path, line: int) -> Choice:
+    if not isinstance(value, dict) or any(name.startswith("$") for name in value):
+        return Choice(_json_key(value))
+    for name in ("key", "_id", "id"):
+        if name in value:
+            break
+    else:
+        raise BadInputError(
+            f"{path}, line {line}: no key", hint='write {"collection": …, "key": …} or the key alone'
+        )
+    offset = value.get("offset", -1)
+    return Choice(
+        _json_key(value[name]), str(value.get("collection", "")), str(value.get("source", "")),
+        offset if isinstance(offset, int) else -1,
+    )  # fmt: skip
+
+
+def read_keys(path: Path) -> Keys:
+    """Read a keys file: which records to restore, and from which source.
+
+    One key a line, as comparisons show it; or JSON a line, a key or
+    `{"collection": …, "key": …, "source": …, "offset": …}` (all but `key` may be left out); or a JSON list of
+    these; or a CSV file with a column `key`, as `compare --out` writes it.
+
+    Raises:
+        BadInputError: The file cannot be read, or a line holds no key.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BadInputError(
+            f"cannot read the keys file {path}: {reason}", hint="name a text file of keys"
+        ) from None
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if not lines:
+        raise BadInputError(f"the keys file {path} is empty", hint="write one key a line")
+    try:
+        if text.lstrip().startswith("["):
+            return Keys.of(_choice(value, path, number) for number, value in enumerate(json.loads(text), 1))
+        header = next(csv.reader([lines[0][1]]))
+        if "key" in header and len(header) > 1:
+            return Keys.of(
+                _choice(_row(row), path, n) for n, row in enumerate(csv.DictReader(text.splitlines()), 2)
+            )
+        return Keys.of(
+            _choice(json.loads(line), path, number) if line[0] in '{"' else Choice(line)
+            for number, line in lines
+            if not (number == lines[0][0] and line == "key")
+        )
+    except json.JSONDecodeError as error:
+        raise BadInputError(f"{path} holds broken JSON: {error}", hint="write one key a line") from None
+
+
+def _row(row: Mapping[str, str]) -> dict[str, str]:
+    """A cell that a spreadsheet would take for a formula was written with an apostrophe before it."""
+    key = row["key"]
+    return {"key": key[1:] if key[:1] == "'" and key[1:2] in tuple("=+-@\t\r") else key,
+            "collection": row.get("collection") or ""}  # fmt: skip
+
+
+def _named(entries: Iterable[SourceEntry], name: str) -> SourceEntry:
+    for entry in entries:
+        if name in (entry.id, entry.name, str(entry.path)) or Path(name).absolute() == entry.path:
+            return entry
+    raise BadInputError(f"{name} is not a source of this comparison", hint="name it by its path")
+
+
+def _alternatives(comparison: Comparison, keys: Keys) -> dict[tuple[str, bytes], dict[str, Any]]:
+    """Return the candidates that the analyst chose over the best one."""
+    wanted = [
+        choice
+        for choices in keys.choices.values()
+        for choice in choices
+        if choice.source or choice.offset >= 0
+    ]
+    if not wanted:
+        return {}
+    entries = list(comparison.sources.values())
+    ids = {choice: _named(entries, choice.source).id if choice.source else "" for choice in wanted}
+    found: dict[tuple[str, bytes], dict[str, Any]] = {}
+    for row in comparison.candidates():
+        for choice in wanted:
+            if (
+                choice.key == row["key"]
+                and choice.collection in ("", row["collection"])
+                and ids[choice] in ("", row["source"])
+                and choice.offset in (-1, row["offset"])
+            ):
+                found.setdefault((row["collection"], row["key_bytes"]), row)
+    return found
+
+
+def select(
+    comparison: Comparison, database: Database, *, statuses: Sequence[Status], keys: Keys | None = None
+) -> Iterator[Selected]:
+    """Yield the records to be restored, with the database's version of each as it is now.
+
+    Records that are named by key are taken whatever their status among `RESTORABLE`, and also where the
+    database's version is newer: the analyst has decided.
+
+    Raises:
+        DamagedSourceError: A source has changed since it was compared.
+        BadInputError: A chosen source is none of this comparison.
+    """
+    chosen = _alternatives(comparison, keys) if keys else {}
+    rows = comparison.rows(RESTORABLE if keys else statuses)
+    picked = (
+        {**row, **{name: chosen[place][name] for name in _PLACE}, "note": ""}
+        if (place := (row["collection"], row["key_bytes"])) in chosen
+        else row
+        for row in rows
+        if keys is None or keys.find(row["collection"], row["key"])
+    )
+    while batch := list(islice(picked, _BATCH)):
+        yield from _load(comparison, database, batch, named=keys is not None)
+
+
+_PLACE = ("source", "source_collection", "member", "offset", "length", "fingerprint", "inferred")
+
+
+def _load(
+    comparison: Comparison, database: Database, rows: list[dict[str, Any]], *, named: bool
+) -> Iterator[Selected]:
+    planned: dict[int, bytes] = {}
+    for source in {row["source"] for row in rows}:
+        numbers = [number for number, row in enumerate(rows) if row["source"] == source]
+        refs = [(rows[n]["source_collection"], Ref(rows[n]["member"], rows[n]["offset"], rows[n]["length"]))
+                for n in numbers]  # fmt: skip
+        entry = comparison.sources[source]
+        for number, record in zip(numbers, comparison.readings.fetch(entry, refs), strict=True):
+            planned[number] = checked(record, rows[number]["fingerprint"], entry)
+    current: dict[str, dict[bytes, bytes]] = {}
+    for collection in {row["collection"] for row in rows}:
+        ids = [row["id"] for row in rows if row["collection"] == collection and row["id"] is not None]
+        current[collection] = database.fetch(collection, ids)
+    for number, row in enumerate(rows):
+        element = row["id"] or id_element(planned[number]) or b""
+        there = current[row["collection"]].get(canonical(element[0], element[1:])) if element else None
+        yield Selected(
+            collection=row["collection"], key_text=row["key"], id=element, current=there, planned=planned[number],
+            source=row["source"], ref=Ref(row["member"], row["offset"], row["length"]), inferred=row["inferred"],
+            newer="" if named else row["newer"], hold=row["note"],
+        )  # fmt: skip

@@ -1,0 +1,145 @@
+"""A backup that does not come to its end is never under a final name, and leaves nothing for long."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recovery_nb.backups import verify_backup, write_backup
+from recovery_nb.events import Event
+from recovery_nb.sources.mongodb import Database
+
+# A process of its own that takes a backup, says when it is in the middle of it, and then waits for its end.
+TAKE = """
+import resource, signal, sys
+from pathlib import Path
+from recovery_nb.backups import write_backup
+from recovery_nb.errors import RecoveryError
+from recovery_nb.sources.mongodb import Database
+
+def stop(event):
+    if event.what == "users" and event.done:
+        print("in the middle", flush=True)
+        sys.stdin.read()
+
+uri, folder, layout, limit = sys.argv[1:]
+if int(limit):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+try:
+    emit = (lambda event: None) if int(limit) else stop
+    write_backup(Database(uri), Path(folder), layout=layout, emit=emit)
+except RecoveryError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+
+
+def take(uri: str, folder: Path, layout: str, limit: int = 0) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", TAKE, uri, str(folder), layout, str(limit)]
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+@pytest.mark.parametrize("layout", ["bson", "json"])
+def test_a_killed_backup_has_no_final_name_and_the_next_run_cleans_up(
+    small: Database, database: Any, tmp_path: Path, layout: Any
+) -> None:
+    process = take(database.uri, tmp_path, layout)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "in the middle\n"
+    living = write_backup(small, tmp_path, layout=layout)
+    assert len(names(tmp_path)) == 2, "what a living process writes is left alone"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert [name for name in names(tmp_path) if not name.startswith(".")] == [living.path.name]
+
+    events: list[Event] = []
+    result = write_backup(small, tmp_path, layout=layout, emit=events.append)
+    assert names(tmp_path) == sorted([living.path.name, result.path.name])
+    assert [event.note for event in events if event.note] == ["removed what an interrupted backup had left"]
+    assert verify_backup(result.path).ok
+
+
+@pytest.mark.parametrize("layout", ["bson", "json"])
+def test_an_interrupted_backup_removes_itself(small: Database, tmp_path: Path, layout: Any) -> None:
+    def interrupt(event: Event) -> None:
+        if event.what == "users":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_backup(small, tmp_path, layout=layout, emit=interrupt)
+    assert names(tmp_path) == []
+
+
+def test_only_our_own_leftovers_are_removed(small: Database, tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    dead = f".backup_20251201_103000.partial-{gone.pid}"
+    kept = [
+        f".backup_20251201_103000.partial-{os.getppid()}",
+        f"backup_20251201_103000.partial-{gone.pid}",
+        f".backup_20251201.partial-{gone.pid}",
+        f".backup_20251201_103000.partial-{gone.pid}.old",
+        ".notes",
+    ]
+    for name in (dead, *kept):
+        (tmp_path / name).mkdir()
+    (tmp_path / f".backup_20251201_103001.partial-{gone.pid}").symlink_to(tmp_path / ".notes")
+    write_backup(small, tmp_path)
+    assert not (tmp_path / dead).exists()
+    assert set(kept) < set(names(tmp_path))
+    assert (tmp_path / f".backup_20251201_103001.partial-{gone.pid}").is_symlink()
+
+
+@pytest.mark.parametrize("layout", ["bson", "json"])
+def test_a_disk_that_fills_up_is_one_line(database: Any, tmp_path: Path, layout: str) -> None:
+    store = database.client[database.name]
+    store.users.insert_many([{"_id": n, "pad": "x" * 10_000} for n in range(100)])
+    process = take(database.uri, tmp_path, layout, limit=500_000)
+    said, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (2, "")
+    assert said.count("\n") == 1
+    assert f"{tmp_path} is full" in said
+    assert names(tmp_path) == []
+
+
+def test_a_small_disk_is_refused_before_anything_is_written(database: Any, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = shutil.which("mount")
+    command = [mount or "mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if not mount or os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a small tmpfs")
+    try:
+        store = database.client[database.name]
+        store.users.insert_many([{"_id": n, "pad": "x" * 10_000} for n in range(200)])
+        process = take(database.uri, disk, "bson", limit=1 << 40)
+        said, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (2, "")
+        assert "bytes free and the backup needs at least 2," in said
+        assert names(disk) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_backups_at_the_same_time_do_not_disturb_each_other(
+    small: Database, database: Any, tmp_path: Path
+) -> None:
+    processes = [take(database.uri, tmp_path, "bson") for _ in range(3)]
+    for process in processes:
+        process.communicate("", timeout=60)
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert len(names(tmp_path)) == 3
+    assert all(verify_backup(entry).ok for entry in tmp_path.iterdir())

@@ -1,0 +1,302 @@
+"""Applying: exactly the planned bytes, only where the database is as planned, every failure counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bson
+import pytest
+from bson import Timestamp
+from filelock import FileLock
+
+from recovery_nb.errors import (
+    BadInputError,
+    ConflictError,
+    ConnectionFailedError,
+    DamagedSourceError,
+)
+from recovery_nb.records.elements import build, split
+from recovery_nb.restore import OnConflict, State, list_restores
+
+
+def int_field(name: bytes, value: int) -> tuple[int, bytes, bytes]:
+    return 0x10, name, value.to_bytes(4, "little")
+
+
+def test_all_types_come_back_to_the_byte(bench: Any, samples: Path) -> None:
+    records = split((samples / "mongodump/shop/types.bson").read_bytes())
+    result = bench.apply(bench.plan(records, "types"))
+    assert (result.restored, result.failed, result.success) == (34, 0, True)
+    assert sorted(bench.raw("types")) == sorted(records)
+    assert bench.verify(result.restore_id).ok
+
+
+@pytest.mark.parametrize("present", [False, True])
+@pytest.mark.parametrize("transaction", [False, True])
+def test_what_decoding_would_destroy_survives(bench: Any, present: bool, transaction: bool) -> None:
+    twice = build([int_field(b"_id", 1), int_field(b"a", 1), int_field(b"a", 2)])
+    empty_stamp = bson.encode({"_id": 2, "at": Timestamp(0, 0), "n": -0.0})
+    if present:
+        bench.put([{"_id": 1, "a": 0}, {"_id": 2, "a": 0}])
+    plan = bench.plan([twice, empty_stamp], on_conflict=OnConflict.REPLACE)
+    result = bench.apply(plan, transaction=transaction)
+    assert result.restored == 2
+    assert bench.raw() == [twice, empty_stamp]
+
+
+def test_an_id_that_is_a_document_with_a_name_twice_finds_its_record(bench: Any) -> None:
+    own = build([int_field(b"x", 1), int_field(b"x", 2)])
+    old = build([(0x03, b"_id", own), int_field(b"v", 1)])
+    new = build([(0x03, b"_id", own), int_field(b"v", 2)])
+    bench.put([old])
+    result = bench.apply(bench.plan([new], on_conflict=OnConflict.REPLACE))
+    assert (result.restored, bench.raw()) == (1, [new])
+
+
+def test_by_default_what_is_there_stays(bench: Any) -> None:
+    bench.put([{"_id": 1, "v": "live"}])
+    result = bench.apply(bench.plan([{"_id": 1, "v": "old"}, {"_id": 2, "v": "lost"}]))
+    assert (result.planned, result.restored, result.skipped, result.failed) == (1, 1, 1, 0)
+    assert [bson.decode(one)["v"] for one in bench.raw()] == ["live", "lost"]
+
+
+def test_merge_adds_and_changes_nothing(bench: Any) -> None:
+    bench.put([{"_id": 1, "v": "live", "sub": {"a": 1}}])
+    plan = bench.plan(
+        [{"_id": 1, "v": "old", "sub": {"a": 9, "b": 2}, "more": 3}], on_conflict=OnConflict.MERGE
+    )
+    result = bench.apply(plan)
+    assert result.restored == 1
+    assert bson.decode(bench.raw()[0]) == {"_id": 1, "v": "live", "sub": {"a": 1, "b": 2}, "more": 3}
+
+
+def test_a_second_restore_of_records_without_id_finds_the_first(bench: Any) -> None:
+    records = [{"v": 1}, {"v": 2}]
+    assert bench.apply(bench.plan(records)).restored == 2
+    again = bench.apply(bench.plan(records))
+    assert (again.restored, again.skipped, len(bench.raw())) == (0, 2, 2)
+
+
+def test_a_dry_run_writes_nothing(bench: Any) -> None:
+    bench.put([{"_id": 1, "v": 1}])
+    plan = bench.plan([{"_id": 1, "v": 2}, {"_id": 2}, {"_id": 3}], on_conflict=OnConflict.REPLACE)
+    bench.put([{"_id": 3, "someone": "else"}])
+    before = bench.raw()
+    result = bench.apply(plan, dry_run=True)
+    assert (result.dry_run, result.planned, result.restored, result.skipped) == (True, 3, 0, 1)
+    assert bench.raw() == before
+    assert not bench.restores.exists()
+
+
+class TestSomeoneElseWrites:
+    """Their write wins, and we say so."""
+
+    @pytest.mark.parametrize("transaction", [False, True])
+    def test_between_plan_and_apply(self, bench: Any, transaction: bool) -> None:
+        bench.put([{"_id": 1, "v": "live"}, {"_id": 2, "v": "live"}])
+        records = [{"_id": one, "v": "old"} for one in (1, 2, 3, 4)]
+        plan = bench.plan(records, on_conflict=OnConflict.REPLACE)
+        things = bench.client[bench.name].things
+        things.update_one({"_id": 1}, {"$set": {"v": "theirs"}})
+        things.insert_one({"_id": 3, "v": "theirs"})
+        things.insert_one({"_id": 4, "v": "old"})
+        result = bench.apply(plan, transaction=transaction)
+        assert (result.restored, result.skipped, result.conflicts_total) == (1, 3, 3)
+        assert [problem.reason for problem in result.conflicts] == [
+            "changed since the plan", "changed since the plan", "already there",
+        ]  # fmt: skip
+        assert [bson.decode(one)["v"] for one in bench.raw()] == ["theirs", "old", "theirs", "old"]
+
+    @pytest.mark.parametrize("transaction", [False, True])
+    def test_between_our_read_and_our_write(self, bench: Any, transaction: bool) -> None:
+        bench.put([{"_id": 1, "v": 1}, {"_id": 2, "v": 1}, {"_id": 3, "v": 1}])
+        records = [{"_id": one, "v": 2} for one in (1, 2, 3, 4, 5)]
+        plan = bench.plan(records, on_conflict=OnConflict.REPLACE)
+        things = bench.client[bench.name].things
+
+        def meddle(writes: Any) -> list[bytes]:
+            things.replace_one({"_id": 1}, {"_id": 1, "v": 1.0})  # the server holds 1 and 1.0 equal
+            things.delete_one({"_id": 2})
+            things.insert_one({"_id": 4, "v": "theirs"})
+            return bench.payload(writes)
+
+        result = bench.apply(plan, transaction=transaction, payload=meddle)
+        assert (result.restored, result.skipped, result.failed) == (2, 3, 0)
+        values = {one["_id"]: one["v"] for one in map(bson.decode, bench.raw())}
+        assert isinstance(values[1], float)
+        assert 2 not in values
+        assert values[4] == "theirs"
+        assert bench.rollback(result.restore_id).failed == 0
+        assert isinstance(bson.decode(bench.raw()[0])["v"], float)
+
+    def test_in_a_capped_collection_too(self, bench: Any) -> None:
+        bench.client[bench.name].create_collection("things", capped=True, size=100_000)
+        bench.put([{"_id": 1, "v": 1}, {"_id": 2, "v": 1}])
+        plan = bench.plan(
+            [{"_id": 1, "v": 2}, {"_id": 2, "v": 2}, {"_id": 3}], on_conflict=OnConflict.REPLACE
+        )
+
+        def meddle(writes: Any) -> list[bytes]:
+            bench.client[bench.name].things.update_one({"_id": 1}, {"$set": {"v": 7}})
+            return bench.payload(writes)
+
+        result = bench.apply(plan, payload=meddle)
+        assert (result.restored, result.skipped) == (2, 1)
+        assert [bson.decode(one).get("v") for one in bench.raw()] == [7, 2, None]
+
+    def test_a_record_selected_twice_is_written_once(self, bench: Any) -> None:
+        bench.put([{"_id": 1, "v": 0}])
+        plan = bench.plan([{"_id": 1, "v": 1}, {"_id": 1, "v": 2}], on_conflict=OnConflict.REPLACE)
+        result = bench.apply(plan)
+        assert (result.restored, result.skipped) == (1, 1)
+        assert bson.decode(bench.raw()[0])["v"] == 1
+
+
+RECORDS = [
+    {"_id": 1, "n": 1, "email": "a@x"},
+    {"_id": 2, "n": 2},
+    {"_id": 3, "n": 300},
+    {"_id": 4, "n": 4},
+    {"_id": 50, "n": 500, "email": "keep@x"},
+]
+
+
+class TestFailuresAreCountedRecordByRecord:
+    def prepare(self, bench: Any) -> None:
+        database = bench.client[bench.name]
+        database.create_collection("things", validator={"n": {"$lt": 100}})
+        database.things.create_index("email", unique=True, name="one_email", sparse=True)
+        bench.put([{"_id": 0, "n": 0, "email": "a@x"}, {"_id": 50, "n": 1, "email": "keep@x"}])
+
+    def test_one_by_one(self, bench: Any) -> None:
+        self.prepare(bench)
+        plan = bench.plan(RECORDS, on_conflict=OnConflict.REPLACE)
+        result = bench.apply(plan)
+        assert (result.restored, result.failed, result.success) == (2, 3, False)
+        assert {problem.key: problem.reason for problem in result.errors} == {
+            "1": "another record has its key in the unique index one_email",
+            "3": "the collection's validator refuses it",
+            "50": "the collection's validator refuses it",
+        }
+        assert [bson.decode(one)["_id"] for one in bench.raw()] == [0, 2, 4, 50]
+        assert bench.verify(result.restore_id).ok
+
+    def test_a_transaction_is_all_or_nothing(self, bench: Any) -> None:
+        self.prepare(bench)
+        before = bench.raw()
+        good = [{"_id": one, "n": 1} for one in range(100, 110)]
+        plan = bench.plan([*good, *RECORDS], on_conflict=OnConflict.REPLACE)
+        result = bench.apply(plan, transaction=True, batch=10)
+        assert (result.restored, result.failed, result.skipped) == (10, 1, 4)
+        assert [bson.decode(one)["_id"] for one in bench.raw()] == [0, 50, *range(100, 110)]
+        assert bench.verify(result.restore_id).ok
+        bench.rollback(result.restore_id)
+        assert bench.raw() == before
+
+    def test_a_record_that_the_server_cannot_take_does_not_stop_the_others(self, bench: Any) -> None:
+        deep: dict[str, Any] = {}
+        for _ in range(300):
+            deep = {"d": deep}
+        records = [{"_id": one} for one in range(20)]
+        result = bench.apply(bench.plan([*records, {"_id": 99, "deep": deep}, {"_id": 100}]))
+        assert (result.restored, result.failed) == (21, 1)
+
+    def test_a_source_that_changed_or_cannot_be_read(self, bench: Any) -> None:
+        plan = bench.plan([{"_id": one, "v": "x"} for one in range(6)])
+        bench.source["things", 2] = bson.encode({"_id": 2, "v": "y"})
+
+        def read(writes: Any) -> list[bytes]:
+            if any(write.ref.offset == 4 for write in writes):
+                raise DamagedSourceError("no record at offset 4")
+            return bench.payload(writes)
+
+        result = bench.apply(plan, payload=read)
+        assert (result.restored, result.failed) == (4, 2)
+        assert [problem.reason for problem in result.errors] == [
+            "the source has changed since the plan was made", "no record at offset 4",
+        ]  # fmt: skip
+
+
+class TestMissingCollections:
+    metadata = {  # noqa: RUF012 - read only
+        "things": {
+            "options": {"collation": {"locale": "en", "strength": 2}, "validator": {"n": {"$gte": 0}}},
+            "indexes": [
+                {"v": 2, "key": {"_id": 1}, "name": "_id_", "ns": "shop.things"},
+                {
+                    "v": 2,
+                    "key": {"n": 1},
+                    "name": "n_1",
+                    "ns": "shop.things",
+                    "unique": True,
+                    "collation": {"locale": "simple"},
+                },
+                {"v": 2, "key": {"a": "no such kind"}, "name": "bad"},
+            ],
+        }
+    }
+
+    def test_come_with_options_and_indexes(self, bench: Any) -> None:
+        result = bench.apply(bench.plan([{"_id": "a", "n": 1}, {"_id": "b", "n": 2}]), options=self.metadata)
+        things = bench.client[bench.name].things
+        assert things.options()["collation"]["strength"] == 2
+        assert things.index_information()["n_1"]["unique"]
+        assert (result.restored, result.failed, result.success) == (2, 0, False)
+        assert "index bad was not built" in result.errors[0].reason
+
+    def test_that_sort_letters_as_equal_keep_their_own_records(self, bench: Any) -> None:
+        bench.client[bench.name].create_collection("things", collation={"locale": "en", "strength": 2})
+        bench.put([{"_id": "A", "v": "live"}])
+        result = bench.apply(bench.plan([{"_id": "a", "v": "old"}], on_conflict=OnConflict.REPLACE))
+        assert (result.restored, result.skipped) == (0, 1)
+        assert bson.decode(bench.raw()[0])["v"] == "live"
+
+    def test_created_by_a_restore_go_with_its_rollback(self, bench: Any) -> None:
+        result = bench.apply(bench.plan([{"_id": 1}]))
+        undone = bench.rollback(result.restore_id)
+        assert (undone.reverted, undone.dropped) == (1, ["things"])
+        assert "things" not in bench.client[bench.name].list_collection_names()
+
+    def test_a_view_is_no_target(self, bench: Any) -> None:
+        bench.put([{"_id": 1}], "base")
+        bench.client[bench.name].create_collection("seen", viewOn="base", pipeline=[])
+        with pytest.raises(BadInputError, match="view"):
+            bench.apply(bench.plan([{"_id": 2}], "seen"))
+
+    def test_a_time_series_is_no_target(self, bench: Any) -> None:
+        bench.client[bench.name].create_collection("metrics", timeseries={"timeField": "t"})
+        with pytest.raises(BadInputError, match="time-series"):
+            bench.apply(bench.plan([{"_id": 2}], "metrics"))
+
+
+class TestStopping:
+    def test_two_restores_at_once(self, bench: Any) -> None:
+        plan = bench.plan([{"_id": 1}])
+        bench.restores.mkdir()
+        with FileLock(bench.restores / ".lock"), pytest.raises(ConflictError, match="at work"):
+            bench.apply(plan)
+        assert bench.apply(plan).restored == 1
+
+    def test_an_interrupt_leaves_a_journal_that_can_be_undone(self, bench: Any) -> None:
+        bench.put([{"_id": one, "v": 0} for one in range(30)])
+        before = bench.raw()
+        plan = bench.plan([{"_id": one, "v": 1} for one in range(60)], on_conflict=OnConflict.REPLACE)
+
+        def stop(event: Any) -> None:
+            if event.done == 40:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            bench.apply(plan, batch=10, emit=stop)
+        (info,) = list_restores(bench.restores)
+        assert (info.state, info.counts["restored"]) == (State.INTERRUPTED, 40)
+        assert bench.rollback(info.id).reverted == 40
+        assert bench.raw() == before
+
+    def test_a_server_that_is_not_there(self, bench: Any) -> None:
+        plan = bench.plan([{"_id": 1}])
+        bench.uri = "mongodb://someone:secret@127.0.0.1:9/db?serverSelectionTimeoutMS=100"
+        with pytest.raises(ConnectionFailedError) as caught:
+            bench.apply(plan)
+        assert "secret" not in str(caught.value)
