@@ -195,10 +195,16 @@ class Database:
                 yield Snapshot(None, consistent=False, cluster_time=None)
 
     def _has_snapshots(self, session: ClientSession) -> bool:
-        """Read something in the session, which also fixes its point in time."""
+        """Read one record in the session, which fixes its point in time; only a collection that exists does."""
+        uncapped = (
+            name
+            for name, info in self.collections().items()
+            if info.get("type") == "collection" and not info.get("options", {}).get("capped")
+        )
+        probe = next(uncapped, "recovery_nb.probe")
         with explained(self._uri):
             try:
-                list(self.client[self.name]["recovery_nb.probe"].find({"_id": 0}, session=session))
+                list(self.client[self.name][probe].find({}, {"_id": 1}, session=session, limit=1))
             except OperationFailure as error:
                 if error.code in _AUTHENTICATION or error.code == _UNAUTHORIZED:
                     raise
