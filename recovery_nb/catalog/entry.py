@@ -38,6 +38,7 @@ class SourceEntry(BaseModel):
         checksum_ok: Whether the checksum it carries holds; None where it carries none.
         collections: Records by the name that the source gives their collection; "" where it gives none.
         fields: The top-level fields of the first records of each collection, with how many have them.
+        keyless: By collection, how many records have no `_id`.
         samples: The first three records, as relaxed Extended JSON values.
         options: By collection, the options and indexes that a dump's metadata records.
     """
@@ -59,6 +60,7 @@ class SourceEntry(BaseModel):
     checksum_ok: bool | None = None
     collections: dict[str, int] = Field(default_factory=dict)
     fields: dict[str, dict[str, int]] = Field(default_factory=dict)
+    keyless: dict[str, int] = Field(default_factory=dict)
     samples: list[Any] = Field(default_factory=list)
     damage: list[DamageEntry] = Field(default_factory=list)
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import bson
 from bson import json_util
@@ -27,6 +30,7 @@ __all__ = ["Catalog", "digest_of"]
 _SAMPLES = 3
 _FIELD_SAMPLE = 200
 _MAX_DAMAGE = 1_000
+_HASHED = 8 * 1024 * 1024
 
 
 def digest_of(source: FileSource) -> str:
@@ -39,16 +43,35 @@ def digest_of(source: FileSource) -> str:
     files = source.files()
     for path in files:
         try:
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").digest()
+            content = _sha256(path)
         except OSError as error:
-            raise BadInputError(
-                f"cannot read {path}: {error.strerror}", hint="check its permissions"
-            ) from None
+            raise BadInputError(f"cannot read {path}: {error.strerror}", hint="check its permissions") from None
         if len(files) == 1:
             return content.hex()
         whole.update(path.name.encode() + b"\x00" + content)
     return whole.hexdigest()
+
+
+def _sha256(path: Path) -> bytes:
+    """Hash a file in large pieces: for each, a thread must wait for the interpreter's lock."""
+    content, buffer = hashlib.sha256(), bytearray(_HASHED)
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            content.update(memoryview(buffer)[:count])
+    return content.digest()
+
+
+class _Stats(NamedTuple):
+    """Size in bytes and newest modification time of a source's files: what changes if they do."""
+
+    size: int
+    modified: datetime
+
+
+def _stats(source: FileSource) -> _Stats:
+    stats = [path.stat() for path in source.files()]
+    newest = max((stat.st_mtime for stat in stats), default=0)
+    return _Stats(sum(stat.st_size for stat in stats), datetime.fromtimestamp(newest, UTC))
 
 
 def plain(record: bytes) -> object:
@@ -66,6 +89,7 @@ class _Facts:
     def __init__(self) -> None:
         self.collections: Counter[str] = Counter()
         self.fields: dict[str, Counter[str]] = {}
+        self.keyless: Counter[str] = Counter()
         self.samples: list[object] = []
         self.damage: list[DamageEntry] = []
 
@@ -120,9 +144,7 @@ class Catalog:
 
     def entries(self) -> list[SourceEntry]:
         """Return every catalogued source, the newest content first."""
-        found = [
-            SourceEntry.model_validate_json(path.read_bytes()) for path in self.folder.glob("*/source.json")
-        ]
+        found = [SourceEntry.model_validate_json(path.read_bytes()) for path in self.folder.glob("*/source.json")]
         return sorted(found, key=lambda entry: entry.taken_at, reverse=True)
 
     def entry(self, identifier: str) -> SourceEntry:
@@ -143,24 +165,27 @@ class Catalog:
             DamagedSourceError: No record can be read from it.
             BadInputError: A file cannot be opened.
         """
-        digest = digest_of(source)
-        files = source.files()
-        stats = [path.stat() for path in files]
-        modified = datetime.fromtimestamp(max((stat.st_mtime for stat in stats), default=0), UTC)
-        path = source.path.absolute()
-        folder = self.folder / digest[:16]
-        if (folder / "source.json").is_file():
-            known = SourceEntry.model_validate_json((folder / "source.json").read_bytes())
-            if known.path == path and known.modified == modified:
-                return known
-        size = sum(stat.st_size for stat in stats)
-        work = self.folder / f".{digest[:16]}.{os.getpid()}"
+        before = _stats(source)
+        work = self.folder / f".{secrets.token_hex(8)}.{os.getpid()}"
         try:
-            work.mkdir(parents=True, exist_ok=True)
-            facts = self._read(source, work / "records.parquet", size, emit)
-            entry = self._entry(source, facts, digest, size, modified, path)
+            work.mkdir(parents=True)
+            with ThreadPoolExecutor(1) as hasher:  # hashing needs no lock of the interpreter: it costs no time here
+                hashing = hasher.submit(digest_of, source)
+                facts = self._read(
+                    source,
+                    work / "records.parquet",
+                    before.size,
+                    emit,
+                    lambda: hashing.done() and self._known(hashing.result(), source, before) is not None,
+                )
+                digest = hashing.result()
+            if known := self._known(digest, source, before):
+                return known
+            if _stats(source) != before:
+                raise BadInputError(f"{source.path} changed while it was read", hint="scan it again when it is at rest")
+            entry = self._entry(source, facts, digest, before)
             (work / "source.json").write_text(entry.model_dump_json(indent=1), encoding="utf-8")
-            self._publish(work, folder)
+            self._publish(work, self.folder / entry.id)
         except OSError as error:
             raise RecoveryError(
                 f"cannot write the catalog in {self.folder}: {error.strerror}",
@@ -170,6 +195,14 @@ class Catalog:
             shutil.rmtree(work, ignore_errors=True)
         return entry
 
+    def _known(self, digest: str, source: FileSource, stats: _Stats) -> SourceEntry | None:
+        """Return the entry of this content at this path; None if it must be read."""
+        path = self.folder / digest[:16] / "source.json"
+        if not path.is_file():
+            return None
+        known = SourceEntry.model_validate_json(path.read_bytes())
+        return known if known.path == source.path.absolute() and known.modified == stats.modified else None
+
     @staticmethod
     def _publish(work: Path, folder: Path) -> None:
         if folder.exists():  # same content, other path: the table is the same, the facts are fresher
@@ -178,10 +211,12 @@ class Catalog:
         work.replace(folder)
 
     @staticmethod
-    def _read(source: FileSource, table: Path, size: int, emit: Emit) -> _Facts:
+    def _read(source: FileSource, table: Path, size: int, emit: Emit, enough: Callable[[], bool]) -> _Facts:
         facts, done = _Facts(), 0
         with FingerprintTable(table) as rows:
             for item in source.read():
+                if enough():
+                    break
                 for part in [item] if isinstance(item, Damage) else sound(item):
                     if isinstance(part, Damage):
                         facts.harm(part)
@@ -193,13 +228,12 @@ class Catalog:
                     )  # fmt: skip
                     done += sum(part.lengths)
                     emit(Event("scan", source.path.name, done, size, "bytes"))
+            facts.keyless = rows.keyless
         return facts
 
     @staticmethod
-    def _entry(
-        source: FileSource, facts: _Facts, digest: str, size: int, modified: datetime, path: Path
-    ) -> SourceEntry:
-        header = source.header()
+    def _entry(source: FileSource, facts: _Facts, digest: str, stats: _Stats) -> SourceEntry:
+        header, path = source.header(), source.path.absolute()
         if not facts.collections and not header.options and facts.damage:
             first = facts.damage[0]
             where = f"{path}/{first.member}" if first.member else str(path)
@@ -210,12 +244,12 @@ class Catalog:
         check = getattr(source, "verify_checksum", None)
         return SourceEntry(
             id=digest[:16], digest=digest, path=path, name=path.name, kind=source.kind, typing=source.typing(),
-            size=size, modified=modified, taken_at=header.taken_at or modified,
+            size=stats.size, modified=stats.modified, taken_at=header.taken_at or stats.modified,
             taken_from=header.taken_from if header.taken_at else "modification time",
             version=header.version, origin=header.origin,
             checksum_ok=check() if header.checksum and check else None,
             collections=dict(facts.collections), fields={name: dict(count) for name, count in facts.fields.items()},
-            samples=facts.samples, damage=facts.damage,
+            keyless=dict(facts.keyless), samples=facts.samples, damage=facts.damage,
             options={name: _jsonable(options) for name, options in header.options.items()},
             scanned_at=datetime.now(UTC),
         )  # fmt: skip
@@ -223,7 +257,5 @@ class Catalog:
 
 def _jsonable(options: dict[str, object]) -> dict[str, object]:
     """Options may hold BSON types (a validator's Decimal128): keep them as canonical Extended JSON."""
-    loaded: dict[str, object] = json.loads(
-        json_util.dumps(options, json_options=json_util.CANONICAL_JSON_OPTIONS)
-    )
+    loaded: dict[str, object] = json.loads(json_util.dumps(options, json_options=json_util.CANONICAL_JSON_OPTIONS))
     return loaded

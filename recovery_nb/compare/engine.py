@@ -125,7 +125,7 @@ def _compare(
     placements = [p for p in placements if p.collection not in skipped]
     names = sorted({p.collection for p in placements})
     lossy = {p.collection for p in placements if p.source.typing is not Typing.FULL}
-    keys, notes = choose_keys(request.key, placements, database, catalog, existing=plain)
+    keys, notes = choose_keys(request.key, placements, database, existing=plain)
     notes += [f"{name} is a {infos[name]['type']} and is not compared record by record" for name in skipped]
     by_source: dict[str, dict[str, str]] = {}
     for p in placements:

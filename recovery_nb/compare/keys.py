@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-import duckdb
-
 from recovery_nb.catalog.entry import SourceEntry
-from recovery_nb.catalog.store import Catalog
 from recovery_nb.compare.resolve import Placement
 from recovery_nb.compare.screen import Screen
 from recovery_nb.errors import BadInputError
@@ -19,17 +16,10 @@ __all__ = ["choose_keys", "refuse_bad_key"]
 _USUAL = ("session_id", "id")
 
 
-def _keyless(catalog: Catalog, placement: Placement) -> bool:
+def _keyless(placement: Placement) -> bool:
     """Whether no record of this source's collection has an `_id`."""
-    rows = (
-        duckdb.connect()
-        .execute(
-            "SELECT count(*) > 0 AND count(id) = 0 FROM read_parquet(?) WHERE collection = ?",
-            [str(catalog.table(placement.source)), placement.given],
-        )
-        .fetchall()
-    )
-    return bool(rows[0][0])
+    records = placement.source.collections[placement.given]
+    return 0 < records == placement.source.keyless.get(placement.given, 0)
 
 
 def _shared(placements: Sequence[Placement]) -> set[str]:
@@ -55,7 +45,6 @@ def choose_keys(
     wanted: tuple[str, ...],
     placements: Sequence[Placement],
     database: Database,
-    catalog: Catalog,
     *,
     existing: Collection[str],
 ) -> tuple[dict[str, tuple[str, ...]], list[str]]:
@@ -71,7 +60,7 @@ def choose_keys(
     notes: list[str] = []
     for name in sorted({placement.collection for placement in placements}):
         mine = [placement for placement in placements if placement.collection == name]
-        lacking = [] if wanted else [placement for placement in mine if _keyless(catalog, placement)]
+        lacking = [] if wanted else [placement for placement in mine if _keyless(placement)]
         if not lacking:
             keys[name] = wanted or DEFAULT_KEY
             continue

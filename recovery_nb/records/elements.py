@@ -20,6 +20,7 @@ __all__ = [
     "id_element",
     "invalid_reason",
     "split",
+    "split_array",
 ]
 
 Element = tuple[int, bytes, bytes]
@@ -70,6 +71,29 @@ def split(buffer: bytes) -> list[bytes]:
             raise InvalidRecordError(f"a false length of {length:,} bytes at offset {position}")
         records.append(buffer[position : position + length])
         position += length
+    return records
+
+
+def split_array(array: bytes) -> list[bytes]:
+    """Split a BSON array of documents, whose names are "0", "1", … (the batch of a server's reply).
+
+    Raises:
+        InvalidRecordError: It is not such an array.
+    """
+    records: list[bytes] = []
+    position, end, digits, next_power = 4, len(array) - 1, 1, 10
+    try:
+        while position < end:
+            if len(records) == next_power:
+                digits, next_power = digits + 1, next_power * 10
+            start = position + digits + 2  # the type byte, the name, its NUL
+            (length,) = _LENGTH(array, start)
+            position = start + length
+            if array[start - 1] or not 5 <= length <= MAX_RECORD_BYTES or position > end or array[position - 1]:
+                raise InvalidRecordError(f"a false length of {length:,} bytes at offset {start}")
+            records.append(array[start:position])
+    except (struct.error, IndexError):
+        raise InvalidRecordError(f"an array that ends at offset {position}") from None
     return records
 
 

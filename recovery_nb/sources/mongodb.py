@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import stamina
-from bson.raw_bson import RawBSONDocument
+from bson import Int64, Timestamp
+from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS, RawBSONDocument
 from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.errors import (
@@ -24,7 +25,7 @@ from pymongo.errors import (
 from recovery_nb.audit.redact import redact_uri
 from recovery_nb.errors import BadInputError, ConnectionFailedError, RecoveryError
 from recovery_nb.records.batch import RecordBatch
-from recovery_nb.records.elements import id_element, split
+from recovery_nb.records.elements import elements, id_element, split, split_array
 from recovery_nb.records.keys import canonical, id_value
 
 __all__ = ["Database", "Snapshot", "connect"]
@@ -34,6 +35,7 @@ RawClient = MongoClient[Any]
 _AUTHENTICATION = frozenset({18, 8000})
 _UNAUTHORIZED = 13
 _LOOKUP = 1_000
+_FIRST_BATCH = 10_000
 
 
 def _explain(error: PyMongoError, uri: str) -> RecoveryError:
@@ -98,9 +100,7 @@ def connect(uri: str) -> tuple[RawClient, str]:
             f"not a MongoDB URI: {redact_uri(uri)}{detail}", hint="write mongodb://host:port/NAME"
         ) from None
     try:
-        for attempt in stamina.retry_context(
-            on=ConnectionFailure, attempts=3, wait_initial=0.2, wait_max=0.5
-        ):
+        for attempt in stamina.retry_context(on=ConnectionFailure, attempts=3, wait_initial=0.2, wait_max=0.5):
             with attempt:
                 client.admin.command("ping")
         client[name].command({"listCollections": 1, "nameOnly": True, "authorizedCollections": True})
@@ -123,6 +123,14 @@ class Snapshot:
     session: ClientSession | None
     consistent: bool
     cluster_time: tuple[int, int] | None
+
+
+def _batch(reply: bytes) -> tuple[int, list[bytes]]:
+    """Return the cursor's id and the documents of a `find` or `getMore` reply."""
+    answer = {name: value for _, name, value in elements(reply)}
+    cursor = {name: value for _, name, value in elements(answer[b"cursor"])}
+    batch = cursor.get(b"firstBatch") or cursor.get(b"nextBatch") or b""
+    return int.from_bytes(cursor[b"id"], "little"), split_array(batch)
 
 
 class Database:
@@ -219,16 +227,44 @@ class Database:
         Raises:
             ConnectionFailedError: The server went away, or its snapshot is too old to read on.
         """
-        session = snapshot.session if snapshot else None
         with explained(self._uri):
-            if session and self._capped(collection):
-                session = None
-            with self.client[self.name][collection].find_raw_batches({}, session=session) as cursor:
-                for buffer in cursor:
-                    records = split(buffer)
-                    if records:
-                        unknown = [-1] * len(records)
-                        yield RecordBatch(collection, "", records, unknown, unknown)
+            inside = snapshot if snapshot and snapshot.session and not self._capped(collection) else None
+            for records in self._pinned(collection, inside) if self._one_server() else self._cursor(collection, inside):
+                if records:
+                    unknown = [-1] * len(records)
+                    yield RecordBatch(collection, "", records, unknown, unknown)
+
+    def _one_server(self) -> bool:
+        """Whether every command goes to the same server, so that a cursor can be followed by commands."""
+        primary = self.client[self.name].read_preference.mode == 0
+        kind = self.client.topology_description.topology_type_name
+        return kind == "Single" or (kind == "ReplicaSetWithPrimary" and primary)
+
+    def _cursor(self, collection: str, snapshot: Snapshot | None) -> Iterator[list[bytes]]:
+        session = snapshot.session if snapshot else None
+        with self.client[self.name][collection].find_raw_batches({}, session=session) as cursor:
+            for buffer in cursor:
+                yield split(buffer)
+
+    def _pinned(self, collection: str, snapshot: Snapshot | None) -> Iterator[list[bytes]]:
+        """Follow a cursor by commands whose replies stay raw: the driver's raw batches build an object a record."""
+        database = self.client[self.name]
+        command: dict[str, object] = {"find": collection, "batchSize": _FIRST_BATCH}
+        if snapshot and snapshot.cluster_time:
+            command["readConcern"] = {"level": "snapshot", "atClusterTime": Timestamp(*snapshot.cluster_time)}
+        cursor = 0
+        with self.client.start_session() as session:
+            try:
+                while True:
+                    reply = database.command(command, session=session, codec_options=DEFAULT_RAW_BSON_OPTIONS)
+                    cursor, batch = _batch(bytes(reply.raw))
+                    yield batch
+                    if not cursor:
+                        return
+                    command = {"getMore": Int64(cursor), "collection": collection}
+            finally:
+                if cursor:
+                    database.command({"killCursors": collection, "cursors": [Int64(cursor)]}, session=session)
 
     def _capped(self, collection: str) -> bool:
         found = self.client[self.name].list_collections(filter={"name": collection})
@@ -258,9 +294,7 @@ class Database:
         with explained(self._uri):
             for start in range(0, len(ids), _LOOKUP):
                 wanted = [id_value(element) for element in ids[start : start + _LOOKUP]]
-                found_here = self.client[self.name][collection].find_raw_batches(
-                    {"_id": {"$in": wanted}}, {"_id": 1}
-                )
+                found_here = self.client[self.name][collection].find_raw_batches({"_id": {"$in": wanted}}, {"_id": 1})
                 for buffer in found_here:
                     for record in split(buffer):
                         element = id_element(record) or b""
