@@ -142,7 +142,7 @@ class Case:
         if not self.uri:
             raise BadInputError(
                 "no database was given",
-                hint="set DATABASE_URI, or use --db mongodb://host:port/NAME or embedded:NAME",
+                hint="set DATABASE_URI, or use --db mongodb://localhost:27017/NAME or embedded:NAME",
             )
         if not self.uri.startswith(_EMBEDDED):
             return self.uri

@@ -19,6 +19,7 @@ from recovery_nb.audit.entry import GENESIS, MAX_ENTRY_BYTES, Entry, encode, par
 from recovery_nb.audit.redact import redact
 from recovery_nb.audit.values import iso, jsonable
 from recovery_nb.errors import BadInputError, ConflictError, RecoveryError
+from recovery_nb.files import sync_folder
 
 __all__ = ["AuditCheck", "AuditLog", "Entry", "Problem"]
 
@@ -120,7 +121,7 @@ class AuditLog:
                 os.ftruncate(fd, size)
                 raise
         if new:
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
         return entry
 
     @contextmanager
@@ -199,11 +200,3 @@ def _actor() -> str:
 def _write(fd: int, data: bytes) -> None:
     while data:
         data = data[os.write(fd, data) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

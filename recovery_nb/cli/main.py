@@ -48,15 +48,18 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code: 0, 1, 2, 3 or 130 (docs/commands.md says when which)."""
-    from recovery_nb.cli.app import app  # noqa: PLC0415 - `--help` is quick because this comes late
-
     words = hoist(sys.argv[1:] if arguments is None else arguments)
     console = Console.from_words(words)
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # under nohup a closed terminal ends nothing
+            signal.signal(number, _terminated)
     code = 2
     try:
+        from recovery_nb.cli.app import app  # noqa: PLC0415 - an interrupt at this moment, too, is one line
+
         result = app(words, prog_name="recovery-nb", standalone_mode=False)
         code = result if isinstance(result, int) else 0
+        sys.stdout.flush()
     except KeyboardInterrupt:
         console.error("interrupted; what was finished is kept, what was not is undone or journalled")
         code = INTERRUPTED
@@ -71,18 +74,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         console.error(str(error))
         code = error.exit_code
     except BrokenPipeError:
-        sys.stderr.close()
-        code = 1
+        _discard_stdout()
+        code = 2
     except Exception as error:
         if "--debug" in words:
             raise
         from recovery_nb.audit import redact_text  # noqa: PLC0415 - rarely needed
 
         line = " ".join(redact_text(str(error)).split())
-        console.error(
-            f"an unexpected {type(error).__name__}: {line[:300]}; run again with --debug and report it"
-        )
+        _discard_stdout()
+        full = isinstance(error, OSError) and error.errno is not None
+        hint = "check the disk and its permissions" if full else "run again with --debug and report it"
+        console.complain(f"an unexpected {type(error).__name__}: {line[:300]}; {hint}")
     sys.exit(code)
+
+
+def _finish(code: int) -> NoReturn:
 
 
 def _usage(error: typer.TyperException) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import bson
+from bson import json_util
 from bson.decimal128 import Decimal128
 
 from recovery_nb.compare.model import Change, ChangeKind, Status
@@ -41,7 +42,10 @@ def show(value: Value | None) -> str:
         decoded = _python(kind, raw)
     except Exception:
         return f"(unreadable {name})"
-    text = decoded.isoformat() if isinstance(decoded, datetime) else str(decoded)
+    if isinstance(decoded, dict | list):
+        text = json_util.dumps(decoded, json_options=json_util.RELAXED_JSON_OPTIONS, ensure_ascii=False)
+    else:
+        text = decoded.isoformat() if isinstance(decoded, datetime) else str(decoded)
     if len(text) > _TEXT_LIMIT:
         text = f"{text[:_TEXT_LIMIT]}… ({len(text):,} characters)"
     return text if kind == _STRING else f"{text} ({name})"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from pymongo import MongoClient
 
 from recovery_nb.demo.oldbackups import plain_json, raw_records
 from recovery_nb.errors import BadInputError
+from recovery_nb.files import write_whole
 
 __all__ = ["DemoResult", "Fate", "Key", "Problem", "Scenario", "Truth", "check", "fingerprint", "projection"]
 
@@ -98,17 +98,7 @@ class Scenario:
         content = io.BytesIO()
         pq.write_table(table.replace_schema_metadata({"sources": json.dumps(sources)}), content)
         path = self.folder / _FILE
-        beside = path.with_suffix(".new")
-        with beside.open("wb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        directory = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        write_whole(path, content.getvalue())
         return path
 
     @classmethod

@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 
 from recovery_nb.errors import BadInputError, ConflictError, RecoveryError
-from recovery_nb.reports.sentinel import write_whole
+from recovery_nb.files import write_whole
 
 __all__ = ["copy_notebooks", "find_notebook", "list_notebooks"]
 

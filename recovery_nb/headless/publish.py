@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ from typing import Any
 import nbformat
 
 from recovery_nb.errors import BadInputError, RecoveryError
+from recovery_nb.files import sync_folder, write_whole
 from recovery_nb.headless.export import to_html
 from recovery_nb.headless.scrub import Scrubber
-from recovery_nb.reports.sentinel import REPORT, write_whole
+from recovery_nb.reports.sentinel import REPORT
 
 __all__ = ["RUN_FACTS", "publish", "read_notebook", "read_report"]
 
@@ -92,17 +92,9 @@ def publish(
             if not run.exists():
                 raise
             continue
-        _sync(out)
+        sync_folder(out)
         return run
     raise RecoveryError(f"{out} holds a thousand runs of this second", hint="choose another folder")
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _json(value: object) -> bytes:

@@ -12,6 +12,7 @@ from recovery_nb.records.batch import MAX_RECORD_BYTES
 
 __all__ = [
     "CODEC",
+    "MAX_DEPTH",
     "Element",
     "InvalidRecordError",
     "build",
@@ -21,6 +22,7 @@ __all__ = [
     "invalid_reason",
     "split",
     "split_array",
+    "value_end",
 ]
 
 Element = tuple[int, bytes, bytes]
@@ -30,6 +32,9 @@ CODEC: CodecOptions[dict[str, object]] = CodecOptions(
     tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
 """Decoding that refuses no valid date: those past year 9999 come as `DatetimeMS`."""
+
+MAX_DEPTH = 200
+"""How deep a server lets documents be nested (BSONDepth::kDefaultMaxAllowableDepth); inserts end at 180."""
 
 _LENGTH = struct.Struct("<i").unpack_from
 _FIXED = {
@@ -47,7 +52,8 @@ _FIXED = {
     0xFF: 0,
 }
 _STRINGS = frozenset({0x02, 0x0D, 0x0E})
-_SIZED = frozenset({0x03, 0x04, 0x0F})
+_SIZED = {0x03: 5, 0x04: 5, 0x0F: 14}
+"""Types whose value begins with its whole length, and how long it is at least."""
 _ID_FIRST = b"\x07_id\x00"
 
 
@@ -97,22 +103,34 @@ def split_array(array: bytes) -> list[bytes]:
     return records
 
 
-def _value_end(record: bytes, kind: int, start: int, end: int) -> int:
+def _length(record: bytes, start: int, *, least: int) -> int:
+    length: int = _LENGTH(record, start)[0]
+    if length < least:
+        raise InvalidRecordError(f"a length of {length:,} bytes at offset {start}, which no value has")
+    return length
+
+
+def value_end(record: bytes, kind: int, start: int, end: int) -> int:
+    """Return where the value that begins at `start` ends, in a document that ends at `end`.
+
+    Raises:
+        InvalidRecordError: The type is unknown, or the value runs past its document.
+    """
     if (size := _FIXED.get(kind)) is not None:
         stop = start + size
     elif kind in _STRINGS:
-        stop = start + 4 + _LENGTH(record, start)[0]
-    elif kind in _SIZED:
-        stop = start + _LENGTH(record, start)[0]
+        stop = start + 4 + _length(record, start, least=1)
+    elif (least := _SIZED.get(kind)) is not None:
+        stop = start + _length(record, start, least=least)
     elif kind == 0x05:
-        stop = start + 5 + _LENGTH(record, start)[0]
+        stop = start + 5 + _length(record, start, least=0)
     elif kind == 0x0B:
         stop = record.index(0, record.index(0, start) + 1) + 1
     elif kind == 0x0C:
-        stop = start + 4 + _LENGTH(record, start)[0] + 12
+        stop = start + 4 + _length(record, start, least=1) + 12
     else:
         raise InvalidRecordError(f"unknown type 0x{kind:02x} at offset {start}")
-    if not start <= stop < end:
+    if stop >= end:
         raise InvalidRecordError(f"a value at offset {start} runs past its document")
     return stop
 
@@ -124,11 +142,13 @@ def elements(record: bytes) -> Iterator[Element]:
         InvalidRecordError: The document's structure is broken.
     """
     position, end = 4, len(record)
+    if end < 5 or _LENGTH(record)[0] != end or record[-1]:
+        raise InvalidRecordError(f"{end:,} bytes whose length prefix and last byte are not those of a document")
     try:
         while position < end - 1:
             kind = record[position]
             name_end = record.index(0, position + 1)
-            stop = _value_end(record, kind, name_end + 1, end)
+            stop = value_end(record, kind, name_end + 1, end)
             yield kind, record[position + 1 : name_end], record[name_end + 1 : stop]
             position = stop
     except (ValueError, IndexError, struct.error) as error:
@@ -150,8 +170,12 @@ def find_element(record: bytes, path: str) -> tuple[int, bytes] | None:
 
 
 def id_element(record: bytes) -> bytes | None:
-    """Return the `_id` as its type byte and value bytes; None where the document has none."""
-    if record[4:9] == _ID_FIRST:
+    """Return the `_id` as its type byte and value bytes; None where the document has none.
+
+    Raises:
+        InvalidRecordError: The document's structure is broken.
+    """
+    if record[4:9] == _ID_FIRST and len(record) > 21:
         return b"\x07" + record[9:21]
     found = find_element(record, "_id")
     return None if found is None else bytes([found[0]]) + found[1]

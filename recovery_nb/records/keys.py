@@ -6,14 +6,14 @@ import math
 import struct
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from fractions import Fraction
 from uuid import UUID
 
 import bson
 from bson.decimal128 import Decimal128
 
-from recovery_nb.records.elements import CODEC, elements, find_element, id_element
+from recovery_nb.records.elements import CODEC, MAX_DEPTH, InvalidRecordError, elements, find_element, id_element
 
 __all__ = ["DEFAULT_KEY", "canonical", "id_value", "key_of", "key_text"]
 
@@ -22,6 +22,8 @@ DEFAULT_KEY = ("_id",)
 _NUMBERS = frozenset({0x01, 0x10, 0x12, 0x13})
 _INT64 = range(-(2**63), 2**63)
 _WHOLE = 0x10
+_EXACT = Context(prec=800)
+"""Enough digits for the longest double, so that two keys never look the same."""
 _OTHER_NUMBER = 0x14
 """No BSON type has this byte: what follows is the number as text, a fraction in hexadecimal, "nan" or "inf"."""
 
@@ -47,21 +49,35 @@ def _number(kind: int, value: bytes) -> bytes:
     return f"\x14{exact.numerator:x}/{exact.denominator:x}".encode()
 
 
-def canonical(kind: int, value: bytes) -> bytes:
+def canonical(kind: int, value: bytes, *, depth: int = 0) -> bytes:
     """Return bytes that are equal for two values exactly when a server's `_id` index holds them equal.
 
-    Numbers compare by value, symbols as strings, documents field by field in order.
+    Numbers compare by value, symbols as strings, documents field by field in order, arrays without their names.
+
+    Args:
+        kind: The BSON type byte.
+        value: The value's bytes.
+        depth: How deep the value is nested.
+
+    Raises:
+        InvalidRecordError: The value's structure is broken, or deeper than any server stores.
     """
     if kind in _NUMBERS:
         return _number(kind, value)
     if kind in (0x02, 0x0E):
         return b"\x02" + value[4:-1]
     if kind in (0x03, 0x04):
+        if depth > MAX_DEPTH:
+            raise InvalidRecordError(f"nested more than {MAX_DEPTH} levels deep")
         parts = [bytes([kind])]
-        for inner_kind, name, inner in elements(value):
-            inner_key = canonical(inner_kind, inner)
+        for inner_kind, field, inner in elements(value):
+            name = b"" if kind == 0x04 else field
+            inner_key = canonical(inner_kind, inner, depth=depth + 1)
             parts.append(struct.pack("<II", len(name), len(inner_key)) + name + inner_key)
         return b"".join(parts)
+    if kind == 0x0F:  # code with a scope: the scope compares as a document does
+        code = 8 + struct.unpack_from("<i", value, 4)[0]
+        return b"\x0f" + value[4:code] + canonical(0x03, value[code:], depth=depth + 1)
     return bytes([kind]) + value
 
 
@@ -114,8 +130,8 @@ def _number_text(body: bytes) -> str:
     numerator, slash, denominator = body.decode().partition("/")
     if not slash:
         return numerator
-    exact = Decimal(int(numerator, 16)) / Decimal(int(denominator, 16))
-    return str(exact.normalize())
+    exact = _EXACT.divide(Decimal(int(numerator, 16)), Decimal(int(denominator, 16)))
+    return str(exact.normalize(_EXACT))
 
 
 def key_text(key: bytes, fields: Sequence[str] = DEFAULT_KEY) -> str:
@@ -138,8 +154,9 @@ def key_text(key: bytes, fields: Sequence[str] = DEFAULT_KEY) -> str:
     if kind == 0x09:
         return _date(struct.unpack("<q", body)[0])
     if kind in (0x03, 0x04):
-        inner = ", ".join(f"{name}: {key_text(value)}" for name, value in _fields(key))
-        return "{" + inner + "}" if kind == 0x03 else "[" + inner + "]"
+        if kind == 0x04:
+            return f"[{', '.join(key_text(value) for _, value in _fields(key))}]"
+        return "{" + ", ".join(f"{name}: {key_text(value)}" for name, value in _fields(key)) + "}"
     if kind == 0x05 and body[4] in (3, 4) and len(body) == 21:
         return str(UUID(bytes=body[5:]))
     if kind == 0x08:

@@ -22,7 +22,7 @@ from uuid import UUID
 
 from bson.decimal128 import Decimal128
 
-from recovery_nb.records.elements import build, elements
+from recovery_nb.records.elements import InvalidRecordError, build, elements, value_end
 from recovery_nb.records.schema import TYPE_NAMES, Path, Schema
 
 __all__ = ["Evidence", "Rehydrated", "Rehydrator", "parse_date"]
@@ -38,10 +38,12 @@ class Evidence(StrEnum):
 
 Value = tuple[int, bytes]
 
-_DATE = re.compile(rb"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?\s?(Z|[+-]\d\d:?\d\d)?")
+_DATE = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:?\d\d)?")
 _HEX24 = re.compile(rb"[0-9a-f]{24}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _MAX_DEPTH = 100
+_NUMBERS = frozenset({0x01, 0x10, 0x12})
 
 
 def parse_date(text: bytes) -> int | None:
@@ -49,22 +51,15 @@ def parse_date(text: bytes) -> int | None:
 
     No zone means UTC, as drivers hand dates out. A fraction finer than a millisecond was never a BSON date.
     """
-    found = _DATE.fullmatch(text)
-    if not found:
-        return None
-    year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
-    micros = int((found[7] or b"").ljust(6, b"0"))
-    if micros % 1000:
+    if not _DATE.fullmatch(text):
         return None
     try:
-        moment = datetime(year, month, day, hour, minute, second, micros, UTC)
+        moment = datetime.fromisoformat(text.decode())
     except ValueError:
         return None
-    shift = timedelta()
-    if (zone := found[8]) and zone != b"Z":
-        digits = zone[1:].replace(b":", b"")
-        shift = timedelta(hours=int(digits[:2]), minutes=int(digits[2:])) * (1 if zone[:1] == b"+" else -1)
-    return (moment - shift - _EPOCH) // timedelta(milliseconds=1)
+    if moment.microsecond % 1000:
+        return None
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MILLISECOND
 
 
 def _object_id(text: bytes) -> Value | None:
@@ -151,6 +146,27 @@ class Rehydrated:
 
 
 @dataclass(slots=True)
+class _Node:
+    """What is known of one path, and of the paths below it; made when a record first has it.
+
+    Attributes:
+        path: Its steps.
+        label: The same, for the report.
+        evidence: What tells its types.
+        types: The types expected; empty where nothing tells them.
+        subtype: The binary subtype expected.
+        children: The nodes of its fields by name; an array has one, b"[]".
+    """
+
+    path: Path
+    label: str
+    evidence: Evidence
+    types: frozenset[int]
+    subtype: int
+    children: dict[bytes, _Node] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Rehydrator:
     """Puts lost types back, record by record.
 
@@ -166,80 +182,80 @@ class Rehydrator:
     evidence: Sequence[tuple[Evidence, Schema]]
     strings: bool = True
     conversions: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
-    _known: dict[Path, tuple[Evidence, frozenset[int], int]] = field(default_factory=dict)
+    _root: _Node = field(default_factory=lambda: _Node((), "", Evidence.SHAPE, frozenset(), 0))
 
     def __call__(self, record: bytes) -> Rehydrated:
-        """Return the record with its types put back; `_id` comes first, as the server stores it."""
-        used: set[str] = set()
-        parts = self._document(record, (), used, array=False)
-        places = [index for index, part in enumerate(parts) if part[1] == b"_id"]
-        if places and places[0]:
-            parts.insert(0, parts.pop(places[0]))
-        elif not used:
-            return Rehydrated(record, "")
-        weakest = next((kind.value for kind in reversed(Evidence) if kind.value in used), "")
-        return Rehydrated(build(parts), weakest)
+        """Return the record with its types put back; `_id` comes first, as the server stores it.
+
+        Raises:
+            InvalidRecordError: The document's structure is broken.
+        """
+        used: set[Evidence] = set()
+        try:
+            rebuilt = self._document(record, 0, len(record), self._root, used)
+        except (ValueError, IndexError, struct.error):
+            raise InvalidRecordError("an element runs past its document") from None
+        whole = _id_first(record if rebuilt is None else rebuilt)
+        weakest = next((kind.value for kind in reversed(Evidence) if kind in used), "")
+        return Rehydrated(whole, weakest)
 
     def _document(
-        self, document: bytes, path: Path, used: set[str], *, array: bool
-    ) -> list[tuple[int, bytes, bytes]]:
-        parts = []
-        for kind, name, value in elements(document):
-            here = (*path, b"[]" if array else name)
-            new = kind, value
+        self, buffer: bytes, start: int, stop: int, node: _Node, used: set[Evidence], *, array: bool = False
+    ) -> bytes | None:
+        """Return the (sub-)document at `start:stop` with types put back; None where nothing changes.
+
+        Spans without a change are copied as they are, and sub-documents are read in place: this is the loop in
+        which a comparison with a JSON backup spends its time.
+        """
+        position, end, kept = start + 4, stop - 1, start + 4
+        pieces: list[bytes] = []
+        item = self._child(node, b"[]") if array else None
+        while position < end:
+            kind = buffer[position]
+            value = buffer.index(0, position + 1) + 1
+            child = item or self._child(node, buffer[position + 1 : value - 1])
+            after = value_end(buffer, kind, value, stop)
+            new: Value | None = None
             if kind in (0x03, 0x04):
-                if len(here) < _MAX_DEPTH:
-                    inner: set[str] = set()
-                    rebuilt = self._document(value, here, inner, array=kind == 0x04)
-                    if inner:
-                        new = kind, build(rebuilt)
-                        used |= inner
-            elif kind in (0x01, 0x10, 0x12) or (kind == 0x02 and self.strings):
-                new, why = self._convert(kind, value, here)
-                if why:
-                    used.add(why)
-            parts.append((new[0], name, new[1]))
-        return parts
+                if len(child.path) < _MAX_DEPTH:
+                    inner = self._document(buffer, value, after, child, used, array=kind == 0x04)
+                    new = None if inner is None else (kind, inner)
+            elif kind not in child.types and (kind in _NUMBERS or (kind == 0x02 and self.strings)):
+                new = self._convert(kind, buffer[value:after], child)
+                if new:
+                    used.add(child.evidence)
+            if new:
+                pieces += (buffer[kept:position], bytes((new[0],)), buffer[position + 1 : value], new[1])
+                kept = after
+            position = after
+        if not pieces:
+            return None
+        body = b"".join(pieces) + buffer[kept:end]
+        return struct.pack("<i", len(body) + 5) + body + b"\x00"
+
+    def _child(self, node: _Node, name: bytes) -> _Node:
+        child = node.children.get(name)
+        if child is None:
+            path = (*node.path, name)
+            label = b".".join(path).decode("utf-8", "replace").replace(".[]", "[]")
+            child = node.children[name] = _Node(path, label, *self._expected(path))
+        return child
 
     def _expected(self, path: Path) -> tuple[Evidence, frozenset[int], int]:
-        known = self._known.get(path)
-        if known is None:
-            known = (Evidence.SHAPE, frozenset(), 0)
-            for evidence, schema in self.evidence:
-                if types := schema.types.get(path):
-                    subtypes = schema.subtypes.get(path)
-                    known = evidence, frozenset(types), subtypes.most_common(1)[0][0] if subtypes else 0
-                    break
-            self._known[path] = known
-        return known
+        for evidence, schema in self.evidence:
+            if types := schema.types.get(path):
+                subtypes = schema.subtypes.get(path)
+                return evidence, frozenset(types), subtypes.most_common(1)[0][0] if subtypes else 0
+        return Evidence.SHAPE, frozenset(), 0
 
-    def _convert(self, kind: int, value: bytes, path: Path) -> tuple[Value, str]:
-        evidence, types, subtype = self._expected(path)
-        if kind in types:
-            return (kind, value), ""
-        new = (
-            self._from_text(value[4:-1], path, types, subtype)
-            if kind == 0x02
-            else self._from_number(kind, value, types)
-        )
-        if new is None:
-            return (kind, value), ""
-        self.conversions[
-            b".".join(path).decode("utf-8", "replace").replace(".[]", "[]"),
-            TYPE_NAMES[kind], TYPE_NAMES[new[0]], evidence.value,
-        ] += 1  # fmt: skip
-        return new, evidence.value
-
-    def _from_text(self, text: bytes, path: Path, types: frozenset[int], subtype: int) -> Value | None:
-        if not types:
-            return _object_id(text) if path == (b"_id",) else _date(text)
-        for kind, convert in _FROM_TEXT.items():
-            if kind in types and (new := convert(text)):
-                return new
-        return _binary(text, subtype) if 0x05 in types else None
+    def _convert(self, kind: int, value: bytes, node: _Node) -> Value | None:
+        new = _from_text(value[4:-1], node) if kind == 0x02 else self._from_number(kind, value, node.types)
+        if new:
+            self.conversions[node.label, TYPE_NAMES[kind], TYPE_NAMES[new[0]], node.evidence.value] += 1
+        return new
 
     def _from_number(self, kind: int, value: bytes, types: frozenset[int]) -> Value | None:
-        wanted = types & {0x01, 0x10, 0x12}
+        wanted = types & _NUMBERS
         if len(wanted) == 1:
             return _number(kind, value, next(iter(wanted)))
         if wanted == {0x01, 0x12} and kind == 0x10:
@@ -248,3 +264,20 @@ class Rehydrator:
             number = struct.unpack({0x10: "<i", 0x12: "<q", 0x01: "<d"}[kind], value)[0]
             return _decimal(json.dumps(number).encode())
         return None
+
+
+def _from_text(text: bytes, node: _Node) -> Value | None:
+    if not node.types:
+        return _object_id(text) if node.path == (b"_id",) else _date(text)
+    for kind, convert in _FROM_TEXT.items():
+        if kind in node.types and (new := convert(text)):
+            return new
+    return _binary(text, node.subtype) if 0x05 in node.types else None
+
+
+def _id_first(record: bytes) -> bytes:
+    if record[5:9] == b"_id\x00":
+        return record
+    parts = list(elements(record))
+    places = [index for index, part in enumerate(parts) if part[1] == b"_id"]
+    return build([parts.pop(places[0]), *parts]) if places else record

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from recovery_nb.records.elements import InvalidRecordError, elements
+from recovery_nb.records.elements import MAX_DEPTH, InvalidRecordError, elements
 
 __all__ = ["TYPE_NAMES", "Path", "Schema", "observe"]
 
@@ -21,8 +20,6 @@ TYPE_NAMES = {
     0x12: "long", 0x13: "decimal", 0x7F: "maxKey", 0xFF: "minKey",
 }  # fmt: skip
 """BSON's type bytes by the names that the server's `$type` operator uses."""
-
-_MAX_DEPTH = 100  # the server's own limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +43,10 @@ def _walk(document: bytes, path: Path, schema: Schema, *, array: bool) -> None:
         if kind == 0x0A:
             continue
         schema.types.setdefault(here, Counter())[kind] += 1
-        if kind in (0x03, 0x04) and len(here) < _MAX_DEPTH:
+        if kind in (0x03, 0x04) and len(here) < MAX_DEPTH:
             _walk(value, here, schema, array=kind == 0x04)
         elif kind == 0x05:
-            (length,) = struct.unpack_from("<i", value)
-            if length >= 0:
-                schema.subtypes.setdefault(here, Counter())[value[4]] += 1
+            schema.subtypes.setdefault(here, Counter())[value[4]] += 1
 
 
 def observe(records: Iterable[bytes]) -> Schema:

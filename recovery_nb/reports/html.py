@@ -18,10 +18,12 @@ __all__ = ["Markup", "chip", "chips", "facts", "image", "join", "table"]
 _DARK_TEXT = frozenset({"identical", "present", "equivalent"})
 _LINE = "border-bottom: 1px solid rgba(128, 128, 128, 0.3)"
 _CELL = f"text-align: left; vertical-align: top; padding: 3px 12px 3px 0; color: inherit; {_LINE}"
-_NUMBER = _CELL.replace("text-align: left", "text-align: right")
-_HEAD = f"{_CELL}; font-weight: bold; background-color: rgba(128, 128, 128, 0.12)"
+_NUMBER = _CELL.replace("text-align: left", "text-align: right") + "; white-space: nowrap"
+_HEAD = f"{_CELL}; white-space: nowrap; font-weight: bold; background-color: rgba(128, 128, 128, 0.12)"
 _TABLE = "border-collapse: collapse; margin: 4px 0; color: inherit"
 _MAX_CELL = 500
+_LONG_WORD = 32
+"""Only longer words are broken: a column of short ones must not become a column of letters."""
 
 
 class Markup(str):
@@ -116,4 +118,5 @@ def _cell(value: object) -> str:
         return f'<td style="{_NUMBER}">{value:,}</td>'
     text = "" if value is None else str(value)
     cut = f"{text[:_MAX_CELL]} … ({len(text):,} characters)" if len(text) > _MAX_CELL else text
-    return f'<td style="{_CELL}; white-space: pre-wrap; overflow-wrap: anywhere">{escape(cut)}</td>'
+    wrap = "anywhere" if any(len(word) > _LONG_WORD for word in cut.split()) else "normal"
+    return f'<td style="{_CELL}; white-space: pre-wrap; overflow-wrap: {wrap}">{escape(cut)}</td>'

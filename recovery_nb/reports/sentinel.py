@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
 
 from recovery_nb.errors import BadInputError
+from recovery_nb.files import write_whole
 
-__all__ = ["FINISHED", "REPORT", "RUN_DIR", "RUN_TOKEN", "finish", "write_whole"]
+__all__ = ["FINISHED", "REPORT", "RUN_DIR", "RUN_TOKEN", "finish"]
 
 RUN_DIR = "RECOVERY_NB_RUN_DIR"
 """The environment variable that names the private folder of the run."""
@@ -54,25 +54,6 @@ def finish(report: Mapping[str, object], *, exit_code: int, fallback: Path) -> P
         sign = {"token": os.environ.get(RUN_TOKEN, ""), "exit_code": exit_code}
         write_whole(folder / FINISHED, json.dumps(sign).encode())
     return path
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place, fsync it, and rename it there: it is whole or not there."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with beside.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _plain(value: object) -> object:

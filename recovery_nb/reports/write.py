@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from datetime import UTC
 from pathlib import Path
@@ -13,6 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_json
 
 from recovery_nb.errors import BadInputError, RecoveryError
+from recovery_nb.files import write_whole
 from recovery_nb.reports.model import Report
 
 __all__ = ["write_json", "write_report"]
@@ -33,7 +32,7 @@ def write_json(path: Path, content: BaseModel | Mapping[str, Any]) -> Path:
         ) from error
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, text + b"\n")
+        write_whole(path, text + b"\n")
     except OSError as error:
         raise RecoveryError(
             f"Cannot write {path}: {error.strerror or error}",
@@ -57,21 +56,3 @@ def write_report(report: Report, folder: Path) -> Path:
         path = folder / f"{stem}_{number}.json"
         number += 1
     return write_json(path, report)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    fd, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(beside).replace(path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

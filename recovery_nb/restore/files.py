@@ -1,9 +1,8 @@
-"""The folder of a case's restores: its lock, its headers, and files that are whole or not there."""
+"""The folder of a case's restores: its lock and its headers."""
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,11 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from recovery_nb.errors import BadInputError, ConflictError
+from recovery_nb.files import sync_folder, write_json
 
 __all__ = [
     "RestoreInfo",
@@ -25,8 +24,6 @@ __all__ = [
     "locked",
     "new_restore",
     "open_restore",
-    "sync_folder",
-    "write_json",
 ]
 
 
@@ -73,26 +70,6 @@ class RestoreInfo:
         del document["path"]
         write_json(self.path / "restore.json", document)
         return info
-
-
-def sync_folder(folder: Path) -> None:
-    """Make what was created or renamed in a folder survive a loss of power."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a JSON file that is either whole or as it was."""
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(document, file, indent=2, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    sync_folder(path.parent)
 
 
 def new_restore(folder: Path, *, plan_digest: str, database: str, session: str) -> RestoreInfo:

@@ -21,6 +21,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
 from recovery_nb.errors import RecoveryError
+from recovery_nb.files import sync_folder
 from recovery_nb.records.batch import MAX_RECORD_BYTES
 
 __all__ = ["Intent", "Journal", "JournalReader", "Left"]
@@ -97,11 +98,7 @@ class Journal:
         os.ftruncate(self._file, end)
         os.lseek(self._file, end, os.SEEK_SET)
         self._append([bson.encode({"t": "begin", **header})], sync=True)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
 
     def __enter__(self) -> Self:
         return self

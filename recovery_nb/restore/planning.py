@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -13,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recovery_nb.errors import ConflictError
+from recovery_nb.files import sync_file, sync_folder, write_json
 from recovery_nb.records.elements import id_element
 from recovery_nb.records.keys import key_of
-from recovery_nb.restore.files import sync_folder, write_json
 from recovery_nb.restore.plan import (
     COLUMNS,
     ROWS,
@@ -97,8 +96,7 @@ def make_plan(
                 f"the database holds other versions of {conflicting:,} records ({named}); nothing is written",
                 hint="choose --on-conflict skip, replace or merge",
             )
-        with (partial / "plan.parquet").open("rb") as written:
-            os.fsync(written.fileno())
+        sync_file(partial / "plan.parquet")
         write_json(partial / "plan.json", tally.document())
         final = folder / tally.digest()[:16]
         if final.exists():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from recovery_nb.errors import BadInputError, DamagedSourceError, RecoveryError
@@ -22,7 +22,9 @@ PATTERNS = ("**/backup*.json", "**/export*.json", "**/*_data.json")
 _HEAD = 64 * 1024
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages"})
 _METADATA = (".metadata.json",)
-_OWN = frozenset({"manifest.json", "prelude.json"})
+_CASE = "audit.jsonl"
+_OWN = frozenset({"manifest.json", "prelude.json", _CASE})
+_OF_A_CASE = frozenset({"catalog", "comparisons", "embedded", "plans", "reports", "restores", "runs"})
 _MAGIC = (
     (b"\x1f\x8b", "gzip", "gunzip it first"),
     (b"\x28\xb5\x2f\xfd", "zstd", "decompress it first (zstd -d)"),
@@ -36,6 +38,8 @@ _MAGIC = (
     ),
     (b"SQLite format 3\x00", "SQLite", "export its tables as JSON first"),
     (b"age-encryption.org/", "age encryption", "decrypt it first (age -d)"),
+    (b"\xff\xfe", "UTF-16 text", "convert it first: iconv -f UTF-16 -t UTF-8"),
+    (b"\xfe\xff", "UTF-16 text", "convert it first: iconv -f UTF-16 -t UTF-8"),
     (b"PAR1", "Parquet", "it is not a format of backups that this tool reads"),
 )
 
@@ -96,18 +100,21 @@ def open_source(path: Path) -> FileSource:
     )
 
 
-def _files(folder: Path, skip: Sequence[Path]) -> Iterator[tuple[Path, list[Path]]]:
+def _files(folder: Path, skip: Sequence[Path], found: Discovery) -> Iterator[tuple[Path, list[Path]]]:
+    """Yield each folder and its files; what cannot be entered is an error, and what lies beside it is still found."""
+
     def refuse(error: OSError) -> None:
-        raise BadInputError(
-            f"no permission to read the folder {error.filename}", hint="run as a user who may read it"
-        ) from None
+        reason = "no permission to read" if isinstance(error, PermissionError) else f"{error.strerror}:"
+        hint = "run as a user who may read it"
+        found.errors.append(BadInputError(f"{reason} the folder {error.filename}", hint=hint))
 
     for here, folders, names in os.walk(folder, onerror=refuse):
         where = Path(here)
+        kept_apart = _SKIPPED | _OF_A_CASE if _CASE in names else _SKIPPED  # another case's own files are no evidence
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and name not in _SKIPPED and (where / name).absolute() not in skip
+            if not name.startswith(".") and name not in kept_apart and (where / name).absolute() not in skip
         )
         yield where, [where / name for name in sorted(names) if not name.startswith(".")]
 
@@ -116,12 +123,19 @@ def _is_dump(files: Iterable[Path]) -> bool:
     return any(path.name.endswith((".bson", ".metadata.json")) for path in files)
 
 
+def _add(found: Discovery, open_it: Callable[[Path], FileSource], path: Path) -> None:
+    try:
+        found.sources.append(open_it(path))
+    except RecoveryError as error:
+        found.errors.append(error)
+
+
 def _search(folder: Path, skip: Sequence[Path], found: Discovery) -> None:
     before = len(found.sources) + len(found.errors)
-    for where, files in _files(folder, skip):
+    for where, files in _files(folder, skip, found):
         rest = files
         if _is_dump(files):
-            found.sources.append(DumpSource(where))
+            _add(found, DumpSource, where)
             rest = [path for path in files if path.suffix != ".bson"]
         for path in rest:
             if path.name.endswith(_METADATA) or path.name in _OWN or path.is_symlink():
@@ -162,6 +176,8 @@ def find_sources(paths: Iterable[Path], *, skip: Sequence[Path] = ()) -> Discove
                 found.sources.append(open_source(path))
         except RecoveryError as error:
             found.errors.append(error)
+        except OSError as error:
+            found.errors.append(BadInputError(f"cannot read {path}: {error.strerror}", hint="check the path"))
     found.sources = list({source.path.absolute(): source for source in found.sources}.values())
     return found
 
@@ -179,19 +195,16 @@ def find_by_pattern(
         folder = Path(name)
         if not folder.is_dir():
             continue
-        for where, files in _files(folder, skipped):
+        for where, files in _files(folder, skipped, found):
             if _is_dump(files):
-                found.sources.append(DumpSource(where))
+                _add(found, DumpSource, where)
             for path in files:
                 relative = path.relative_to(folder)
                 if path.name.endswith(_METADATA) or not any(
                     _matches(relative, pattern) for pattern in patterns
                 ):
                     continue
-                try:
-                    found.sources.append(open_source(path))
-                except RecoveryError as error:
-                    found.errors.append(error)
+                _add(found, open_source, path)
     found.sources = list({source.path.absolute(): source for source in found.sources}.values())
     found.errors = list({str(error): error for error in found.errors}.values())
     return found

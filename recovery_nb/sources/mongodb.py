@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from logging import NullHandler, getLogger
 from typing import Any
 
 import stamina
@@ -22,7 +23,7 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
 )
 
-from recovery_nb.audit.redact import redact_uri
+from recovery_nb.audit.redact import redact_text, redact_uri
 from recovery_nb.errors import BadInputError, ConnectionFailedError, RecoveryError
 from recovery_nb.records.batch import RecordBatch
 from recovery_nb.records.elements import elements, id_element, split, split_array
@@ -32,9 +33,12 @@ __all__ = ["Database", "Snapshot", "connect"]
 
 RawClient = MongoClient[Any]
 
+getLogger("stamina").addHandler(NullHandler())  # without a handler, each retry would be a line on stderr
+
 _AUTHENTICATION = frozenset({18, 8000})
 _UNAUTHORIZED = 13
 _LOOKUP = 1_000
+_EXAMPLE = "write mongodb://localhost:27017/NAME"
 _FIRST_BATCH = 10_000
 
 
@@ -57,6 +61,10 @@ def _explain(error: PyMongoError, uri: str) -> RecoveryError:
         return ConnectionFailedError(
             f"{where} does not answer (3 tries)",
             hint="check host, port and network, and that mongod runs there",
+        )
+    if isinstance(error, ConfigurationError):  # of mongodb+srv: what its name's DNS records say is only known now
+        return ConnectionFailedError(
+            f"{where} cannot be used: {redact_text(str(error))}", hint="check the host's name and the options in the URI"
         )
     if isinstance(error, ConnectionFailure):
         return ConnectionFailedError(f"{where}: the connection was lost", hint="run the command again")
@@ -81,6 +89,8 @@ def connect(uri: str) -> tuple[RawClient, str]:
         BadInputError: The URI is malformed or names no database.
         ConnectionFailedError: The server does not answer or refuses the credentials.
     """
+    if "://" not in uri:
+        raise BadInputError(f"not a MongoDB URI: {redact_uri(uri)}", hint=_EXAMPLE)
     options: dict[str, Any] = {} if "serverselectiontimeoutms" in uri.lower() else {"serverSelectionTimeoutMS": 5000}
     try:
         client: RawClient = MongoClient(
@@ -91,13 +101,15 @@ def connect(uri: str) -> tuple[RawClient, str]:
     except ConfigurationError as error:
         if "default database" in str(error):
             raise BadInputError(
-                f"{redact_uri(uri)} names no database", hint="add its name: mongodb://host:port/NAME"
+                f"{redact_uri(uri)} names no database", hint="add its name: mongodb://localhost:27017/NAME"
             ) from None
-        raise BadInputError(f"{redact_uri(uri)} cannot be used: {redact_uri(str(error))}") from None
+        raise BadInputError(
+            f"{redact_uri(uri)} cannot be used: {redact_text(str(error))}", hint=_EXAMPLE
+        ) from None
     except (InvalidURI, InvalidName, ValueError) as error:
         detail = "" if "@" in uri else f": {error}"  # the driver quotes parts of the URI in some messages
         raise BadInputError(
-            f"not a MongoDB URI: {redact_uri(uri)}{detail}", hint="write mongodb://host:port/NAME"
+            f"not a MongoDB URI: {redact_uri(uri)}{detail}", hint=_EXAMPLE
         ) from None
     try:
         for attempt in stamina.retry_context(on=ConnectionFailure, attempts=3, wait_initial=0.2, wait_max=0.5):

@@ -1,1 +1,21 @@
-"""Thin panels for notebooks: state in, selection out; what they call, the command line calls too."""
+"""What notebooks are made of: a case opened and concluded, progress, static views, and the panel to restore with."""
+
+from __future__ import annotations
+
+from recovery_nb.widgets import verdicts, views
+from recovery_nb.widgets.panel import RestorePanel
+from recovery_nb.widgets.progress import progress
+from recovery_nb.widgets.session import begin, conclude, differences, is_interactive, one_of, words
+
+__all__ = [
+    "RestorePanel",
+    "begin",
+    "conclude",
+    "differences",
+    "is_interactive",
+    "one_of",
+    "progress",
+    "verdicts",
+    "views",
+    "words",
+]
