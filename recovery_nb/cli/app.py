@@ -21,13 +21,17 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
     help="Find every copy of every lost MongoDB record, put it back without harm, and prove that it was done.",
     epilog="Exit codes: 0 done, nothing lost; 1 done, and loss or problems were found; 2 could not be done; "
     "3 done in part; 130 interrupted.",
 )  # fmt: skip
-audit_app = typer.Typer(no_args_is_help=True, help="The audit log of the case.")
+audit_app = typer.Typer(help="The audit log of the case.")
 app.add_typer(audit_app, name="audit")
+
+
+_SHOWN = 10
+"""How many places of damage are shown of each source; the report holds them all."""
 
 
 class _Layout(StrEnum):
@@ -116,6 +120,12 @@ def _print_report(console: Console, report: Any) -> None:
         title="sources",
     )  # fmt: skip
     _counts_table(console, document["comparison"], title="differences")
+    for one in report.sources:
+        for place in one.damage[:_SHOWN]:
+            name = f"{one.path}/{place.member}" if place.member else one.path
+            console.say(f"damaged: {name}, byte {place.offset:,}: {place.reason}")
+        if len(one.damage) > _SHOWN:
+            console.say(f"damaged: {one.path}, {len(one.damage) - _SHOWN:,} more places")
     for line in report.summary.errors:
         console.say(f"cannot be read: {line}")
     console.say(f"status: {report.summary.status.value}")
@@ -132,6 +142,9 @@ def scan(context: typer.Context, paths: Named) -> int:
         report = case.report()
         case.save_report(report)
     _print_report(console, report)
+    if case.uri and not report.database.connected:
+        console.complain(report.summary.errors[-1])
+        return 2
     short = any("more than the database" in line for line in report.summary.recommendations)
     return 1 if found.damaged or short or report.summary.errors else 0
 
@@ -153,7 +166,7 @@ def backup(
          "consistent": taken.consistent, "cluster_time": taken.cluster_time, "seconds": round(taken.seconds, 3)}
     )  # fmt: skip
     console.say(f"{taken.records:,} records ({taken.bytes:,} bytes) in {taken.path}, read back and checked")
-    if not taken.consistent:
+    if taken.cluster_time is None:
         console.remark("this server has no snapshots: records written meanwhile may be in it or not")
     return 0
 
@@ -216,6 +229,8 @@ def restore(
 ) -> int:  # fmt: skip
     """Plan a restore and apply it: missing records come back, nothing else is touched unless asked for."""
     console: Console = context.obj.console
+    if not _fields(only):
+        raise BadInputError("--only names no difference", hint="choose of missing, changed, equivalent")
     if not (yes or dry_run or sys.stdin.isatty()):
         raise BadInputError(
             "a restore writes to the database", hint="confirm with --yes, or preview with --dry-run"
@@ -356,7 +371,7 @@ def run(
          "report": str(done.report) if done.report else None, "error": done.error}
     )  # fmt: skip
     if done.error:
-        console.remark(f"recovery-nb: {done.error}")
+        console.complain(done.error)
     console.say(f"{done.status}: {done.html}")
     return done.exit_code
 

@@ -46,7 +46,11 @@ class Console:
         text = clean(" ".join(line.split()))
         if self.as_json:
             sys.stdout.write(json.dumps({"error": text}) + "\n")
-        sys.stderr.write(f"recovery-nb: {text}\n")
+        self.complain(text)
+
+    def complain(self, line: str) -> None:
+        """Say on one line of stderr what went wrong beside a result, `--quiet` or not."""
+        sys.stderr.write(f"recovery-nb: {clean(' '.join(line.split()))}\n")
 
     def remark(self, line: str) -> None:
         """Say something on stderr that is no result."""

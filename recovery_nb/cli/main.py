@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from types import FrameType
 
@@ -49,50 +51,57 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code: 0, 1, 2, 3 or 130 (docs/commands.md says when which)."""
     words = hoist(sys.argv[1:] if arguments is None else arguments)
-    console = Console.from_words(words)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # under nohup a closed terminal ends nothing
             signal.signal(number, _terminated)
-    code = 2
     try:
-        from recovery_nb.cli.app import app  # noqa: PLC0415 - an interrupt at this moment, too, is one line
+        code = _run(words, Console.from_words(words))
+        sys.stdout.flush()
+    except OSError as error:  # only stdout itself: the reader went away, or the disk it goes to is full
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            sys.stderr.write(f"recovery-nb: the result cannot be written to stdout: {error.strerror}\n")
+        code = 2
+    sys.exit(code)
+
+
+def _run(words: list[str], console: Console) -> int:
+    try:
+        from recovery_nb.cli.app import app  # noqa: PLC0415 - an interrupt while it is imported is one line, too
 
         result = app(words, prog_name="recovery-nb", standalone_mode=False)
-        code = result if isinstance(result, int) else 0
-        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
     except KeyboardInterrupt:
         console.error("interrupted; what was finished is kept, what was not is undone or journalled")
-        code = INTERRUPTED
+        return INTERRUPTED
     except typer.Abort:
         console.error("not confirmed; nothing was changed")
     except typer.TyperException as error:
         console.error(_usage(error))
-        code = 2
-    except RecoveryError as error:
-        if "--debug" in words:
-            raise
-        console.error(str(error))
-        code = error.exit_code
     except BrokenPipeError:
-        _discard_stdout()
-        code = 2
+        raise
     except Exception as error:
         if "--debug" in words:
-            raise
-        from recovery_nb.audit import redact_text  # noqa: PLC0415 - rarely needed
-
-        line = " ".join(redact_text(str(error)).split())
-        _discard_stdout()
-        full = isinstance(error, OSError) and error.errno is not None
-        hint = "check the disk and its permissions" if full else "run again with --debug and report it"
-        console.complain(f"an unexpected {type(error).__name__}: {line[:300]}; {hint}")
-    sys.exit(code)
+            traceback.print_exc()
+        console.error(_line(error))
+        return error.exit_code if isinstance(error, RecoveryError) else 2
+    return 2
 
 
-def _finish(code: int) -> NoReturn:
+def _line(error: Exception) -> str:
+    if isinstance(error, RecoveryError):
+        return str(error)
+    from recovery_nb.audit import redact_text  # noqa: PLC0415 - rarely needed
+
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{where}; check that file, its permissions and the space on its disk"
+    line = " ".join(redact_text(str(error)).split())
+    return f"an unexpected {type(error).__name__}: {line[:300]}; run again with --debug and report it"
 
 
 def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "recovery-nb"
-    return f"{error.format_message().rstrip('.')}; see {command} --help"
+    line = error.format_message().rstrip(".").replace("Value error, ", "")
+    return f"{line}; see {command} --help"
