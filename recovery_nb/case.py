@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bson import json_util
 
@@ -26,6 +26,7 @@ from recovery_nb.events import Emit, silent
 from recovery_nb.facts import findings
 from recovery_nb.records.batch import Ref
 from recovery_nb.reports import Report, Unrecoverable, build_report, write_report
+from recovery_nb.reports.html import facts, join, table
 from recovery_nb.restore.apply import RestoreResult, apply
 from recovery_nb.restore.files import list_restores
 from recovery_nb.restore.plan import OnConflict, Plan, Write
@@ -37,13 +38,16 @@ from recovery_nb.sources.discover import Discovery, find_by_pattern, find_source
 from recovery_nb.sources.mongodb import Database
 from recovery_nb.verification import Verification
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = ["Case", "Scan"]
 
 _EMBEDDED = "embedded:"
 _URIS = ("mongodb://", "mongodb+srv://", _EMBEDDED)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scan:
     """What a scan found.
 
@@ -61,6 +65,35 @@ class Scan:
     def damaged(self) -> bool:
         """Whether anything could not be read, or not wholly."""
         return bool(self.errors) or any(not entry.whole for entry in self.sources)
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """The facts at a glance."""
+        return {
+            "sources": len(self.sources),
+            "records": sum(entry.records for entry in self.sources),
+            "damaged": sum(not entry.whole for entry in self.sources),
+            "not readable": len(self.errors),
+            "ignored": len(self.ignored),
+        }
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The sources as a dataframe, one row each."""
+        import pandas as pd  # noqa: PLC0415 - only who looks at it pays for its import
+
+        columns = ["path", "kind", "typing", "records", "taken_at", "taken_from", "size", "whole", "id"]
+        rows = [[getattr(entry, name) for name in columns] for entry in self.sources]
+        return pd.DataFrame(rows, columns=columns)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook, without a script."""
+        heads = ["path", "format", "types", "records", "taken at", "whole"]
+        rows = [
+            [str(one.path), one.kind.value, one.typing.value, one.records, f"{one.taken_at:%Y-%m-%d %H:%M}", one.whole]
+            for one in self.sources
+        ]
+        return join(facts(self.summary), table(heads, rows, caption="Sources"), *self.errors)
 
 
 @dataclass
@@ -100,9 +133,7 @@ class Case:
         """
         folder = Path(path)
         if folder.exists() and not folder.is_dir():
-            raise BadInputError(
-                f"{folder} is a file, not a case's folder", hint="name another folder (--case)"
-            )
+            raise BadInputError(f"{folder} is a file, not a case's folder", hint="name another folder (--case)")
         settings = load_settings()
         return cls(folder.absolute(), database or settings.database.get_secret_value(), settings, emit)
 
@@ -197,10 +228,7 @@ class Case:
             )
             entries, errors = self._catalog(found)
             outcome.update(
-                sources=[
-                    {"id": e.id, "path": str(e.path), "digest": e.digest, "records": e.records}
-                    for e in entries
-                ],
+                sources=[{"id": e.id, "path": str(e.path), "digest": e.digest, "records": e.records} for e in entries],
                 errors=[str(error) for error in errors],
             )
             if named and not entries:
@@ -281,16 +309,10 @@ class Case:
         scan = self.scan(*named) if named else self.scanned
         entries = list(scan.sources) or self.catalog.entries()
         if not entries:
-            raise BadInputError(
-                "this case has no source to compare with", hint="scan a backup, an export or a dump"
-            )
-        with self._audited(
-            "compare", sources=[entry.id for entry in entries], collection=collection
-        ) as outcome:
+            raise BadInputError("this case has no source to compare with", hint="scan a backup, an export or a dump")
+        with self._audited("compare", sources=[entry.id for entry in entries], collection=collection) as outcome:
             request = Request(entries, collection=collection, target=target, key=tuple(key))
-            self.comparison = compare(
-                request, database, self.catalog, self.folder / "comparisons", emit=self.emit
-            )
+            self.comparison = compare(request, database, self.catalog, self.folder / "comparisons", emit=self.emit)
             outcome.update(id=self.comparison.summary.id, collections=self.comparison.summary.collections)
         return self.comparison
 
@@ -350,9 +372,7 @@ class Case:
                     f"none of the {len(chosen.unmatched):,} keys is among the differences",
                     hint="name keys as compare --out lists them",
                 )
-            outcome.update(
-                digest=plan.digest, writes=plan.to_write, unmatched=len(chosen.unmatched) if chosen else 0
-            )
+            outcome.update(digest=plan.digest, writes=plan.to_write, unmatched=len(chosen.unmatched) if chosen else 0)
         return plan
 
     def restore(
@@ -441,9 +461,7 @@ class Case:
                 audit=self.audit,
                 emit=self.emit,
             )
-            outcome.update(
-                ok=self.verified.ok, checked=self.verified.checked, problems=len(self.verified.problems)
-            )
+            outcome.update(ok=self.verified.ok, checked=self.verified.checked, problems=len(self.verified.problems))
         return self.verified
 
     # --- report ---------------------------------------------------------------------------------------------

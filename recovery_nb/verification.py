@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from recovery_nb.reports.html import facts
+
 __all__ = ["Problem", "Verification"]
 
 
@@ -45,3 +47,18 @@ class Verification:
             "problems": [asdict(problem) for problem in self.problems],
             "notes": [*self.notes],
         }
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """The facts at a glance."""
+        return {
+            "verified": self.target,
+            "outcome": "whole" if self.ok else f"{len(self.problems):,} problems",
+            "checked": self.checked,
+            **{f"problem {number}": f"{one.where}: {one.what}" for number, one in enumerate(self.problems[:20], 1)},
+            **{f"note {number}": note for number, note in enumerate(self.notes, 1)},
+        }
+
+    def _repr_html_(self) -> str:
+        """Show them in a notebook, without a script."""
+        return facts(self.summary)

@@ -60,9 +60,7 @@ def write(job: Job, partial: Path) -> tuple[Path, dict[str, CollectionEntry]]:
         written.append(write_whole(folder / f"{file_stem(name)}.metadata.json", metadata))
     server = {key: str(value) for key, value in job.database.hello().items()}
     prelude = {"ServerVersion": server["version"], "ToolVersion": f"recovery_nb {__version__}"}
-    written.append(
-        write_whole(folder / "prelude.json", json_util.dumps(prelude, separators=(",", ":")).encode())
-    )
+    written.append(write_whole(folder / "prelude.json", json_util.dumps(prelude, separators=(",", ":")).encode()))
     manifest = Manifest(
         taken_at=job.taken_at.isoformat(),
         database=job.database.name,
@@ -71,8 +69,7 @@ def write(job: Job, partial: Path) -> tuple[Path, dict[str, CollectionEntry]]:
         cluster_time=job.snapshot.cluster_time,
         collections=contents,
         files={
-            str(file.path.relative_to(partial)): FileEntry(bytes=file.bytes, sha256=file.sha256)
-            for file in written
+            str(file.path.relative_to(partial)): FileEntry(bytes=file.bytes, sha256=file.sha256) for file in written
         },
         records=sum(content.records for content in contents.values()),
         bytes=sum(content.bytes for content in contents.values()),

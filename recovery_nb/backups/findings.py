@@ -74,6 +74,4 @@ class Findings:
         """Return the outcome."""
         if self._unnamed:
             self._notes.append(f"{self._unnamed:,} more problems are not listed")
-        return Verification(
-            self._target, not self._problems, self._checked, tuple(self._problems), tuple(self._notes)
-        )
+        return Verification(self._target, not self._problems, self._checked, tuple(self._problems), tuple(self._notes))

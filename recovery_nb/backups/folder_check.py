@@ -45,9 +45,7 @@ def _files(path: Path) -> set[str]:
     return found
 
 
-def _check_file(
-    path: Path, name: str, entry: FileEntry, content_of: dict[str, str], findings: Findings
-) -> None:
+def _check_file(path: Path, name: str, entry: FileEntry, content_of: dict[str, str], findings: Findings) -> None:
     file = path / name
     if file.is_symlink() or not file.is_file():
         findings.problem("it is not a file of its own", name)

@@ -28,9 +28,7 @@ def sorted_compact(text: str) -> bytes:
     try:
         return orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS)
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # nested deeper than it goes
-        return json.dumps(
-            json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-        ).encode()
+        return json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def write(job: Job, partial: Path) -> tuple[Path, dict[str, CollectionEntry]]:

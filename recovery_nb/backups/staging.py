@@ -87,9 +87,7 @@ def sweep(folder: Path, *, emit: Emit) -> None:
         match = _LEFTOVER.fullmatch(entry.name)
         if not match or not stat.S_ISDIR(entry.lstat().st_mode) or _lives(int(match[1])):
             continue
-        with suppress(
-            OSError
-        ):  # another process sweeps too, or it is a writer's on another machine or container
+        with suppress(OSError):  # another process sweeps too, or it is a writer's on another machine or container
             with _locked(entry):
                 shutil.rmtree(entry)
             emit(Event("backup", str(entry), note="removed what an interrupted backup had left"))

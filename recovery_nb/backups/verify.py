@@ -56,9 +56,7 @@ def verify_backup(path: Path, *, emit: Emit = silent) -> Verification:
 
 
 def _verify_dump(path: Path, findings: Findings) -> None:
-    folders = [
-        folder for folder in (path, *sorted(path.iterdir())) if folder.is_dir() and any(folder.glob("*.bson"))
-    ]
+    folders = [folder for folder in (path, *sorted(path.iterdir())) if folder.is_dir() and any(folder.glob("*.bson"))]
     if not folders:
         raise BadInputError(
             f"{path} is no backup: it holds neither {MANIFEST} nor .bson files",

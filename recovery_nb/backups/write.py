@@ -23,6 +23,7 @@ from recovery_nb.backups.staging import (
 )
 from recovery_nb.errors import BadInputError
 from recovery_nb.events import Emit, silent
+from recovery_nb.reports.html import facts
 from recovery_nb.sources.mongodb import Database
 
 __all__ = ["BackupResult", "Layout", "write_backup"]
@@ -54,6 +55,22 @@ class BackupResult:
     cluster_time: tuple[int, int] | None
     taken_at: datetime
     seconds: float
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """The facts at a glance."""
+        return {
+            "backup": str(self.path),
+            "taken at": f"{self.taken_at:%Y-%m-%d %H:%M:%S} UTC",
+            "records": self.records,
+            "bytes": self.bytes,
+            "collections": ", ".join(self.collections),
+            "one point in time": "yes" if self.consistent else "no",
+        }
+
+    def _repr_html_(self) -> str:
+        """Show them in a notebook, without a script."""
+        return facts(self.summary)
 
 
 def write_backup(

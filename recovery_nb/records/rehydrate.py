@@ -8,7 +8,6 @@ wrote it, gives the same text or number again; everything else stays as it was f
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 import struct
@@ -16,13 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
 from bson.decimal128 import Decimal128
 
-from recovery_nb.records.elements import InvalidRecordError, build, elements, value_end
+from recovery_nb.records.elements import MAX_DEPTH, InvalidRecordError, build, elements, value_end
 from recovery_nb.records.schema import TYPE_NAMES, Path, Schema
 
 __all__ = ["Evidence", "Rehydrated", "Rehydrator", "parse_date"]
@@ -42,7 +41,6 @@ _DATE = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:?
 _HEX24 = re.compile(rb"[0-9a-f]{24}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_MAX_DEPTH = 100
 _NUMBERS = frozenset({0x01, 0x10, 0x12})
 
 
@@ -74,22 +72,23 @@ def _date(text: bytes) -> Value | None:
 def _decimal(text: bytes) -> Value | None:
     try:
         number = Decimal128(text.decode())
-    except (InvalidOperation, ValueError):
+    except (ArithmeticError, ValueError):  # more digits than fit are the former
         return None
     return (0x13, number.bid) if str(number).encode() == text else None
 
 
 def _binary(text: bytes, subtype: int) -> Value | None:
-    raw: bytes | None = None
+    """A UUID's text, else Base64. Subtype 3 has several byte orders and 2 an inner length: neither is guessed."""
     try:
-        if subtype in (3, 4) and len(text) == 36:
-            raw = UUID(text.decode()).bytes if subtype == 4 else None
+        if subtype == 4:
+            raw = UUID(text.decode()).bytes
+            same = str(UUID(bytes=raw)).encode() == text
         else:
             raw = base64.b64decode(text, validate=True)
-            raw = raw if base64.b64encode(raw) == text else None
-    except (ValueError, binascii.Error):
+            same = base64.b64encode(raw) == text and subtype not in (2, 3)
+    except ValueError:
         return None
-    return None if raw is None else (0x05, struct.pack("<i", len(raw)) + bytes([subtype]) + raw)
+    return (0x05, struct.pack("<i", len(raw)) + bytes([subtype]) + raw) if same else None
 
 
 def _integer(text: bytes, kind: int) -> Value | None:
@@ -120,15 +119,15 @@ _FROM_TEXT: dict[int, Callable[[bytes], Value | None]] = {
 
 
 def _number(kind: int, value: bytes, wanted: int) -> Value | None:
-    """Change a number's width where its value stays the same."""
-    number = struct.unpack({0x10: "<i", 0x12: "<q", 0x01: "<d"}[kind], value)[0]
+    """Give a whole number another width. No format writes an integer as `1.0`: a double is never made one."""
+    if kind == 0x01:
+        return None
+    number = struct.unpack({0x10: "<i", 0x12: "<q"}[kind], value)[0]
+    if wanted == 0x01:  # JavaScript writes a double's shortest digits, and zeros for the rest
+        return (0x01, struct.pack("<d", number)) if Decimal(repr(float(number))) == number else None
     try:
-        if wanted == 0x01:
-            return (0x01, struct.pack("<d", number)) if int(float(number)) == number else None
-        if number != int(number) or (kind == 0x01 and str(number).startswith("-0")):
-            return None
-        return wanted, struct.pack("<i" if wanted == 0x10 else "<q", int(number))
-    except (struct.error, OverflowError, ValueError):
+        return wanted, struct.pack("<i" if wanted == 0x10 else "<q", number)
+    except struct.error:
         return None
 
 
@@ -217,7 +216,7 @@ class Rehydrator:
             after = value_end(buffer, kind, value, stop)
             new: Value | None = None
             if kind in (0x03, 0x04):
-                if len(child.path) < _MAX_DEPTH:
+                if len(child.path) < MAX_DEPTH:
                     inner = self._document(buffer, value, after, child, used, array=kind == 0x04)
                     new = None if inner is None else (kind, inner)
             elif kind not in child.types and (kind in _NUMBERS or (kind == 0x02 and self.strings)):
@@ -258,7 +257,7 @@ class Rehydrator:
         wanted = types & _NUMBERS
         if len(wanted) == 1:
             return _number(kind, value, next(iter(wanted)))
-        if wanted == {0x01, 0x12} and kind == 0x10:
+        if wanted == {0x01, 0x12} and not self.strings:  # plain JSON may have written the double, too, without a point
             return _number(kind, value, 0x12)
         if self.strings and types == {0x13}:
             number = struct.unpack({0x10: "<i", 0x12: "<q", 0x01: "<d"}[kind], value)[0]

@@ -11,6 +11,7 @@ from recovery_nb.errors import BadInputError, RecoveryError
 from recovery_nb.events import Emit, Event, silent
 from recovery_nb.records.elements import InvalidRecordError
 from recovery_nb.records.keys import canonical
+from recovery_nb.reports.html import facts
 from recovery_nb.restore.files import RestoreInfo, State, dead_sessions, locked, new_restore
 from recovery_nb.restore.journal import Intent, Journal, Left
 from recovery_nb.restore.plan import Action, Plan, Write
@@ -72,6 +73,22 @@ class RestoreResult:
     conflicts: list[Problem] = field(default_factory=list)
     conflicts_total: int = 0
 
+    @property
+    def summary(self) -> dict[str, object]:
+        """The facts at a glance."""
+        return {
+            "restore": self.restore_id or "(a dry run: nothing was written)",
+            "plan": self.plan_digest,
+            "planned": self.planned,
+            "restored": self.restored,
+            "skipped": self.skipped,
+            "failed": self.failed,
+        }
+
+    def _repr_html_(self) -> str:
+        """Show them in a notebook, without a script."""
+        return facts(self.summary)
+
 
 @dataclass(slots=True)
 class _Count:
@@ -130,9 +147,7 @@ class _Prepared:
 
     def intent(self) -> Intent:
         write = self.write
-        return Intent(
-            write.seq, write.collection, write.key_text, write.action, write.id, self.current, write.after
-        )
+        return Intent(write.seq, write.collection, write.key_text, write.action, write.id, self.current, write.after)
 
     def change(self) -> Change:
         return Change(self.write.id, self.write.before, self.wanted)
@@ -185,9 +200,7 @@ def apply(
             return count.result(plan, restore_id="", dry_run=True)
         with locked(folder):
             target.end_sessions(dead_sessions(folder))
-            info = new_restore(
-                folder, plan_digest=plan.digest, database=target.label, session=target.session_id
-            )
+            info = new_restore(folder, plan_digest=plan.digest, database=target.label, session=target.session_id)
             try:
                 _run(plan, target, info, count, payload=payload, batch=batch, emit=emit, options=known,
                      send=exchange_whole if transaction else exchange)  # fmt: skip
@@ -281,9 +294,7 @@ def _prepare(target: Target, writes: Sequence[Write], payload: Payload, count: _
             continue
         count.take(write, Verdict(Outcome.SKIPPED, reason))
     prepared = []
-    for (write, current), planned in zip(
-        ready, _read_again(payload, [write for write, _ in ready]), strict=True
-    ):
+    for (write, current), planned in zip(ready, _read_again(payload, [write for write, _ in ready]), strict=True):
         wanted = planned if isinstance(planned, Verdict) else _as_planned(write, current, planned)
         if isinstance(wanted, Verdict):
             count.take(write, wanted)

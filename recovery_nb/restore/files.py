@@ -125,9 +125,7 @@ def open_restore(path: Path) -> RestoreInfo:
     except (OSError, ValueError, KeyError, TypeError):
         known = [info.id for info in list_restores(path.parent)]
         names = ", ".join(known[-10:]) if known else "none"
-        raise BadInputError(
-            f"no restore {path.name} in {path.parent}", hint=f"name a known one ({names})"
-        ) from None
+        raise BadInputError(f"no restore {path.name} in {path.parent}", hint=f"name a known one ({names})") from None
 
 
 @contextmanager

@@ -36,9 +36,7 @@ ROWS = 10_000
 COLUMNS: dict[str, pa.DataType] = {
     **dict.fromkeys(("seq", "offset", "length", "size"), pa.int64()),
     **dict.fromkeys(("id", "before", "after"), pa.binary()),
-    **dict.fromkeys(
-        ("collection", "key_text", "action", "source", "member", "inferred", "reason"), pa.string()
-    ),
+    **dict.fromkeys(("collection", "key_text", "action", "source", "member", "inferred", "reason"), pa.string()),
 }
 """The columns of `plan.parquet`."""
 SCHEMA = pa.schema(list(COLUMNS.items()))

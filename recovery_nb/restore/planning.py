@@ -111,8 +111,7 @@ def make_plan(
 def _flush(file: Any, rows: list[tuple[object, ...]]) -> None:
     if rows:
         columns = [
-            pa.array(column, kind)
-            for column, kind in zip(zip(*rows, strict=True), COLUMNS.values(), strict=True)
+            pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), COLUMNS.values(), strict=True)
         ]
         file.write_batch(pa.record_batch(columns, schema=SCHEMA))
         rows.clear()

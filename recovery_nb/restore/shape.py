@@ -92,6 +92,4 @@ def has_empty_timestamp(record: bytes) -> bool:
     """Return whether the server would rewrite a `Timestamp(0, 0)` at this record's top level on insert."""
     if bytes(8) not in record:  # spares nearly all records the walk
         return False
-    return any(
-        kind == _TIMESTAMP and not any(value) and name != _ID for kind, name, value in elements(record)
-    )
+    return any(kind == _TIMESTAMP and not any(value) and name != _ID for kind, name, value in elements(record))

@@ -57,9 +57,7 @@ class Target:
     def __init__(self, uri: str) -> None:
         self.label = redact_uri(uri)
         self.client, name = connect(uri)
-        self.database = self.client.get_database(
-            name, write_concern=DURABLE, read_preference=ReadPreference.PRIMARY
-        )
+        self.database = self.client.get_database(name, write_concern=DURABLE, read_preference=ReadPreference.PRIMARY)
         with explained(uri):
             hello = self.client.admin.command("hello")
             self._entries: dict[str, Mapping[str, Any]] = {
@@ -159,9 +157,7 @@ class Target:
             if spec.get("v") not in (None, 1, 2):
                 del spec["v"]
             try:
-                self.database.command(
-                    {"createIndexes": name, "indexes": [spec], "writeConcern": DURABLE.document}
-                )
+                self.database.command({"createIndexes": name, "indexes": [spec], "writeConcern": DURABLE.document})
             except PyMongoError as error:
                 problems.append(f"index {spec.get('name')} was not built: {_message(error)}")
         return problems
@@ -176,9 +172,7 @@ class Target:
         del self._entries[name]
         return True
 
-    def read(
-        self, name: str, ids: Sequence[bytes], session: ClientSession | None = None
-    ) -> dict[bytes, bytes]:
+    def read(self, name: str, ids: Sequence[bytes], session: ClientSession | None = None) -> dict[bytes, bytes]:
         """Return the records that have these `_id`s now, raw, by the canonical form of their `_id`.
 
         A lost connection is tried again, for half a minute at most; not so within a transaction of `session`.
@@ -188,9 +182,7 @@ class Target:
         if session is not None:
             return self._find(name, ids, session)
         found: dict[bytes, bytes] = {}
-        for attempt in stamina.retry_context(
-            on=ConnectionFailure, attempts=5, wait_initial=0.2, wait_max=5.0
-        ):
+        for attempt in stamina.retry_context(on=ConnectionFailure, attempts=5, wait_initial=0.2, wait_max=5.0):
             with attempt:
                 found = self._find(name, ids, None)
         return found

@@ -136,9 +136,7 @@ def exchange_whole(target: Target, collection: str, changes: Sequence[Change]) -
     return [verdicts[place] for place in range(len(changes))]
 
 
-def _insert(
-    target: Target, collection: str, items: Sequence[_Item], verdicts: _Verdicts, *, again: bool
-) -> None:
+def _insert(target: Target, collection: str, items: Sequence[_Item], verdicts: _Verdicts, *, again: bool) -> None:
     """Insert what must be absent. `again`: an earlier try may have written some of it."""
     if not items:
         return
@@ -370,8 +368,6 @@ def _blame(error: Exception) -> tuple[int | None, Verdict]:
         failure = error.details["writeErrors"][0]
         return failure["index"], _failure(failure)
     if isinstance(error, DocumentTooLarge):
-        return None, Verdict(
-            Outcome.FAILED, "too large to be replaced safely on a server without transactions"
-        )
+        return None, Verdict(Outcome.FAILED, "too large to be replaced safely on a server without transactions")
     text = (error.details or {}).get("errmsg", error.code) if isinstance(error, OperationFailure) else error
     return None, Verdict(Outcome.FAILED, f"the server refuses it: {text}")

@@ -1,0 +1,163 @@
+"""A real JupyterLab and a real Chromium; without Chromium these tests are skipped and say so."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+PATIENCE = 60_000
+"""Milliseconds for what a kernel is asked to do, on a busy machine."""
+
+
+@dataclass
+class Watch:
+    """What a page did that it should not have.
+
+    Attributes:
+        page: The page.
+        outside: Addresses it asked for beyond those it may; the requests were aborted.
+        errors: Errors of its scripts.
+    """
+
+    page: Any
+    outside: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def calm(self) -> bool:
+        return not self.outside and not self.errors
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[[str], Watch]]:
+    """Open pages that may only ask for addresses beginning as the given one does."""
+    contexts = []
+
+    def open_page(allowed: str) -> Watch:
+        context = browser.new_context(viewport={"width": 1360, "height": 1400})
+        contexts.append(context)
+        watch = Watch(context.new_page())
+
+        def judge(route: Any) -> None:
+            url = route.request.url
+            if url.startswith((allowed, "data:", "blob:")):
+                route.continue_()
+            else:
+                watch.outside.append(url)
+                route.abort()
+
+        context.route("**/*", judge)
+        watch.page.on("pageerror", lambda error: watch.errors.append(str(error)))
+        watch.page.set_default_timeout(PATIENCE)
+        return watch
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A running JupyterLab.
+
+    Attributes:
+        url: Its address, with a slash at the end.
+        token: What it wants to see.
+        root: The folder of its notebooks.
+    """
+
+    url: str
+    token: str
+    root: Path
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Callable[[dict[str, str]], Any]:
+    """Start JupyterLab with everything of its own in the test's folder: `with lab(environment) as server`."""
+
+    @contextmanager
+    def start(environment: dict[str, str]) -> Iterator[Lab]:
+        root, own = tmp_path / "work", tmp_path / "jupyter"
+        root.mkdir(exist_ok=True)
+        config = own / "config" / "labconfig"
+        config.mkdir(parents=True)
+        silent = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+        (config / "page_config.json").write_text(json.dumps(silent))
+        port, token = _free_port(), secrets.token_hex(16)
+        folders = {
+            "JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "run",
+            "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython",
+            "HOME": "home",
+        }  # fmt: skip
+        for name in folders.values():
+            (own / name).mkdir(exist_ok=True)
+        command = [
+            sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
+            f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
+            f"--ServerApp.root_dir={root}", "--LabApp.expose_app_in_browser=True", "--KernelManager.transport=ipc",
+        ]  # fmt: skip
+        given = {**os.environ, **{name: str(own / place) for name, place in folders.items()}, **environment}
+        with (own / "log").open("wb") as log:
+            server = subprocess.Popen(command, env=given, stdout=log, stderr=log, start_new_session=True)
+        try:
+            url = f"http://127.0.0.1:{port}/"
+            _wait(server, f"{url}api/status?token={token}", own / "log")
+            yield Lab(url, token, root)
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(server.pid, signal.SIGKILL)
+                server.wait()
+
+    return start
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _wait(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert server.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(url, timeout=2):  # noqa: S310 (our own server's address)
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise AssertionError(log.read_text())
