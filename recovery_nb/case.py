@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
-
-from bson import json_util
 
 from recovery_nb.audit import AuditLog, redact_uri
 from recovery_nb.backups import BackupResult, Layout, write_backup
-from recovery_nb.catalog.entry import SourceEntry
 from recovery_nb.catalog.store import Catalog
 from recovery_nb.checks import verify_target
 from recovery_nb.compare.engine import Request, compare
@@ -24,76 +20,23 @@ from recovery_nb.embedded import EmbeddedMongod
 from recovery_nb.errors import BadInputError, RecoveryError
 from recovery_nb.events import Emit, silent
 from recovery_nb.facts import findings
-from recovery_nb.records.batch import Ref
 from recovery_nb.reports import Report, Unrecoverable, build_report, write_report
-from recovery_nb.reports.html import facts, join, table
 from recovery_nb.restore.apply import RestoreResult, apply
 from recovery_nb.restore.files import list_restores
-from recovery_nb.restore.plan import OnConflict, Plan, Write
+from recovery_nb.restore.plan import OnConflict, Plan
 from recovery_nb.restore.planning import make_plan
 from recovery_nb.restore.rollback import RollbackResult, rollback
-from recovery_nb.selection import RESTORABLE, Choice, Keys, read_keys, select
+from recovery_nb.scanning import Scan, catalogued
+from recovery_nb.selection import RESTORABLE, Choice, Keys, collection_options, planned_bytes, read_keys, select
 from recovery_nb.settings import Settings, load_settings
-from recovery_nb.sources.discover import Discovery, find_by_pattern, find_sources
+from recovery_nb.sources.discover import find_by_pattern, find_sources
 from recovery_nb.sources.mongodb import Database
 from recovery_nb.verification import Verification
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["Case", "Scan"]
 
 _EMBEDDED = "embedded:"
 _URIS = ("mongodb://", "mongodb+srv://", _EMBEDDED)
-
-
-@dataclass(frozen=True)
-class Scan:
-    """What a scan found.
-
-    Attributes:
-        sources: The sources that can be read, now in the catalog.
-        errors: What was named or found and cannot be read, one line each.
-        ignored: Files in searched folders that hold no records.
-    """
-
-    sources: tuple[SourceEntry, ...]
-    errors: tuple[str, ...] = ()
-    ignored: tuple[Path, ...] = ()
-
-    @property
-    def damaged(self) -> bool:
-        """Whether anything could not be read, or not wholly."""
-        return bool(self.errors) or any(not entry.whole for entry in self.sources)
-
-    @property
-    def summary(self) -> dict[str, object]:
-        """The facts at a glance."""
-        return {
-            "sources": len(self.sources),
-            "records": sum(entry.records for entry in self.sources),
-            "damaged": sum(not entry.whole for entry in self.sources),
-            "not readable": len(self.errors),
-            "ignored": len(self.ignored),
-        }
-
-    @cached_property
-    def frame(self) -> pd.DataFrame:
-        """The sources as a dataframe, one row each."""
-        import pandas as pd  # noqa: PLC0415 - only who looks at it pays for its import
-
-        columns = ["path", "kind", "typing", "records", "taken_at", "taken_from", "size", "whole", "id"]
-        rows = [[getattr(entry, name) for name in columns] for entry in self.sources]
-        return pd.DataFrame(rows, columns=columns)
-
-    def _repr_html_(self) -> str:
-        """Show it in a notebook, without a script."""
-        heads = ["path", "format", "types", "records", "taken at", "whole"]
-        rows = [
-            [str(one.path), one.kind.value, one.typing.value, one.records, f"{one.taken_at:%Y-%m-%d %H:%M}", one.whole]
-            for one in self.sources
-        ]
-        return join(facts(self.summary), table(heads, rows, caption="Sources"), *self.errors)
 
 
 @dataclass
@@ -220,20 +163,21 @@ class Case:
         """
         with self._audited("scan", named=[redact_uri(str(name)) for name in named]) as outcome:
             paths = [self._copied(str(name)) for name in named]
-            own = [] if any(path.is_relative_to(self.folder) for path in paths) else [self.folder]
-            found = (
-                find_sources(paths, skip=own)
-                if named
-                else find_by_pattern(self.settings.folders, self.settings.patterns, skip=[self.folder])
-            )
-            entries, errors = self._catalog(found)
+            own = [] if any(path.absolute().is_relative_to(self.folder) for path in paths) else [self.folder]
+            if named:
+                found = find_sources(paths, skip=own)
+            else:
+                found = find_by_pattern(self.settings.folders, self.settings.patterns, skip=own)
+            self.scanned = catalogued(found, self.catalog, emit=self.emit)
             outcome.update(
-                sources=[{"id": e.id, "path": str(e.path), "digest": e.digest, "records": e.records} for e in entries],
-                errors=[str(error) for error in errors],
+                sources=[
+                    {"id": one.id, "path": str(one.path), "digest": one.digest, "records": one.records}
+                    for one in self.scanned.sources
+                ],
+                errors=self.scanned.errors,
             )
-            if named and not entries:
-                raise errors[0] if errors else BadInputError("nothing that was named can be read")
-        self.scanned = Scan(tuple(entries), tuple(map(str, errors)), tuple(found.ignored))
+            if named and not self.scanned.sources:
+                raise BadInputError(self.scanned.errors[0] if self.scanned.errors else "nothing named can be read")
         return self.scanned
 
     def _copied(self, name: str) -> Path:
@@ -242,18 +186,6 @@ class Case:
             return Path(name)
         with Case(self.folder, name, self.settings, self.emit) as other:
             return write_backup(other.database, self.folder / "copies", prefix="source", emit=self.emit).path
-
-    def _catalog(self, found: Discovery) -> tuple[list[SourceEntry], list[RecoveryError]]:
-        entries: dict[str, SourceEntry] = {}
-        errors = list(found.errors)
-        for source in found.sources:
-            try:
-                entry = self.catalog.scan(source, emit=self.emit)
-            except BadInputError as error:
-                errors.append(error)
-            else:
-                entries.setdefault(entry.id, entry)  # the same content twice counts once
-        return list(entries.values()), errors
 
     # --- backup ---------------------------------------------------------------------------------------------
 
@@ -396,21 +328,12 @@ class Case:
         """
         comparison = comparison or self.last_comparison()
 
-        def payload(writes: Sequence[Write]) -> list[bytes]:
-            found: list[bytes] = [b""] * len(writes)
-            for source in {write.source for write in writes}:
-                numbers = [number for number, write in enumerate(writes) if write.source == source]
-                refs = [(self._given(comparison, writes[n]), Ref(*_place(writes[n]))) for n in numbers]
-                records = comparison.readings.fetch(comparison.sources[source], refs)
-                for number, record in zip(numbers, records, strict=True):
-                    found[number] = record
-            return found
-
         action = "restore preview" if dry_run else "restore"
         with self._audited(action, plan=plan.digest) as outcome:
             result = apply(
-                plan, self.address(), payload=payload, folder=self.folder / "restores", transaction=transaction,
-                dry_run=dry_run, emit=self.emit, options=_options(comparison),
+                plan, self.address(), payload=partial(planned_bytes, comparison),
+                folder=self.folder / "restores", transaction=transaction,
+                dry_run=dry_run, emit=self.emit, options=collection_options(comparison),
             )  # fmt: skip
             outcome.update(
                 restore_id=result.restore_id,
@@ -421,14 +344,6 @@ class Case:
         if not dry_run:
             self.restored = result
         return result
-
-    @staticmethod
-    def _given(comparison: Comparison, write: Write) -> str:
-        """Return the name under which the write's source has its collection."""
-        placed = comparison.summary.placed[write.source]
-        names = [given for given, name in placed.items() if name == write.collection]
-        member = write.ref.member
-        return next((given for given in names if given and member.startswith(given)), names[0])
 
     def rollback(self, restore_id: str) -> RollbackResult:
         """Undo a restore from its journal; what others have written since is left alone and said.
@@ -501,18 +416,3 @@ class Case:
         path = write_report(report, folder or self.folder / "reports")
         self.audit.append("report saved", path=str(path), status=report.summary.status.value)
         return path
-
-
-def _place(write: Write) -> tuple[str, int, int]:
-    return write.ref.member, write.ref.offset, write.ref.length
-
-
-def _options(comparison: Comparison) -> dict[str, dict[str, Any]]:
-    """Return options and indexes of each collection, from the most trusted source that records them."""
-    options: dict[str, dict[str, Any]] = {}
-    for identifier in comparison.summary.sources:
-        entry = comparison.sources[identifier]
-        for given, name in comparison.summary.placed.get(identifier, {}).items():
-            if given in entry.options:
-                options.setdefault(name, json_util.loads(json_util.dumps(entry.options[given])))
-    return options

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from recovery_nb.audit import AuditLog
@@ -30,9 +31,7 @@ def verify_run(folder: Path) -> Verification:
     try:
         files = json.loads((folder / _RUN).read_bytes())["files"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise BadInputError(
-            f"{folder} holds no run that can be read", hint="name a folder below runs"
-        ) from None
+        raise BadInputError(f"{folder} holds no run that can be read", hint="name a folder below runs") from None
     problems = []
     for name, facts in files.items():
         path = folder / name
@@ -81,17 +80,18 @@ def _audit(log: AuditLog) -> Verification:
     return Verification(str(log.path), found.ok, found.entries, problems, tuple(found.notes))
 
 
+def _inside(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[!.]*"))
+
+
 def _case(folder: Path, address: Callable[[], str], audit: AuditLog, emit: Emit) -> Verification:
-    parts = [_guarded(str(audit.path), lambda: _audit(audit))]
+    checks: list[tuple[str, Callable[[], Verification]]] = [(str(audit.path), partial(_audit, audit))]
     for place in ("backups", "copies"):
-        for path in sorted((folder / place).glob("[!.]*")):
-            parts.append(_guarded(str(path), lambda path=path: verify_backup(path, emit=emit)))  # type: ignore[misc]  # a default binds the loop's value
-    for path in sorted((folder / "plans").glob("[!.]*")):
-        parts.append(_guarded(str(path), lambda path=path: _plan(path)))  # type: ignore[misc]  # as above
-    for info in list_restores(folder / "restores"):
-        parts.append(_guarded(info.id, lambda info=info: _restore(info.path, address)))  # type: ignore[misc]  # as above
-    for path in sorted((folder / "runs").glob("[!.]*")):
-        parts.append(_guarded(str(path), lambda path=path: verify_run(path)))  # type: ignore[misc]  # as above
+        checks += [(str(path), partial(verify_backup, path, emit=emit)) for path in _inside(folder / place)]
+    checks += [(str(path), partial(_plan, path)) for path in _inside(folder / "plans")]
+    checks += [(info.id, partial(_restore, info.path, address)) for info in list_restores(folder / "restores")]
+    checks += [(str(path), partial(verify_run, path)) for path in _inside(folder / "runs")]
+    parts = [_guarded(name, check) for name, check in checks]
     return _joined(str(folder), parts)
 
 

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import bson
 from bson import json_util
 
 from recovery_nb.catalog.entry import SourceEntry
@@ -21,10 +22,10 @@ from recovery_nb.errors import BadInputError
 from recovery_nb.records.batch import Ref
 from recovery_nb.records.elements import id_element
 from recovery_nb.records.keys import canonical, key_of, key_text
-from recovery_nb.restore.plan import Selected
+from recovery_nb.restore.plan import Selected, Write
 from recovery_nb.sources.mongodb import Database
 
-__all__ = ["RESTORABLE", "Choice", "Keys", "read_keys", "select"]
+__all__ = ["RESTORABLE", "Choice", "Keys", "collection_options", "planned_bytes", "read_keys", "select"]
 
 RESTORABLE = (Status.MISSING, Status.CHANGED, Status.EQUIVALENT)
 """The differences that a restore can undo."""
@@ -80,9 +81,7 @@ class Keys:
     @property
     def unmatched(self) -> list[Choice]:
         """The choices that no difference answers to."""
-        return [
-            choice for choices in self.choices.values() for choice in choices if choice not in self.matched
-        ]
+        return [choice for choices in self.choices.values() for choice in choices if choice not in self.matched]
 
 
 def _json_key(value: Any) -> str:
@@ -90,8 +89,6 @@ def _json_key(value: Any) -> str:
     if isinstance(value, str):
         return value
     document = json_util.loads(json.dumps({"_id": value}))
-    import bson
-
     key = key_of(bson.encode(document))
     return key_text(key) if key else ""
 
@@ -103,9 +100,7 @@ def _choice(value: Any, path: Path, line: int) -> Choice:
         if name in value:
             break
     else:
-        raise BadInputError(
-            f"{path}, line {line}: no key", hint='write {"collection": …, "key": …} or the key alone'
-        )
+        raise BadInputError(f"{path}, line {line}: no key", hint='write {"collection": …, "key": …} or the key alone')
     offset = value.get("offset", -1)
     return Choice(
         _json_key(value[name]), str(value.get("collection", "")), str(value.get("source", "")),
@@ -127,9 +122,7 @@ def read_keys(path: Path) -> Keys:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise BadInputError(
-            f"cannot read the keys file {path}: {reason}", hint="name a text file of keys"
-        ) from None
+        raise BadInputError(f"cannot read the keys file {path}: {reason}", hint="name a text file of keys") from None
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if not lines:
         raise BadInputError(f"the keys file {path} is empty", hint="write one key a line")
@@ -138,9 +131,7 @@ def read_keys(path: Path) -> Keys:
             return Keys.of(_choice(value, path, number) for number, value in enumerate(json.loads(text), 1))
         header = next(csv.reader([lines[0][1]]))
         if "key" in header and len(header) > 1:
-            return Keys.of(
-                _choice(_row(row), path, n) for n, row in enumerate(csv.DictReader(text.splitlines()), 2)
-            )
+            return Keys.of(_choice(_row(row), path, n) for n, row in enumerate(csv.DictReader(text.splitlines()), 2))
         return Keys.of(
             _choice(json.loads(line), path, number) if line[0] in '{"' else Choice(line)
             for number, line in lines
@@ -166,12 +157,7 @@ def _named(entries: Iterable[SourceEntry], name: str) -> SourceEntry:
 
 def _alternatives(comparison: Comparison, keys: Keys) -> dict[tuple[str, bytes], dict[str, Any]]:
     """Return the candidates that the analyst chose over the best one."""
-    wanted = [
-        choice
-        for choices in keys.choices.values()
-        for choice in choices
-        if choice.source or choice.offset >= 0
-    ]
+    wanted = [choice for choices in keys.choices.values() for choice in choices if choice.source or choice.offset >= 0]
     if not wanted:
         return {}
     entries = list(comparison.sources.values())
@@ -217,9 +203,7 @@ def select(
 _PLACE = ("source", "source_collection", "member", "offset", "length", "fingerprint", "inferred")
 
 
-def _load(
-    comparison: Comparison, database: Database, rows: list[dict[str, Any]], *, named: bool
-) -> Iterator[Selected]:
+def _load(comparison: Comparison, database: Database, rows: list[dict[str, Any]], *, named: bool) -> Iterator[Selected]:
     planned: dict[int, bytes] = {}
     for source in {row["source"] for row in rows}:
         numbers = [number for number, row in enumerate(rows) if row["source"] == source]
@@ -240,3 +224,31 @@ def _load(
             source=row["source"], ref=Ref(row["member"], row["offset"], row["length"]), inferred=row["inferred"],
             newer="" if named else row["newer"], hold=row["note"],
         )  # fmt: skip
+
+
+def planned_bytes(comparison: Comparison, writes: Sequence[Write]) -> list[bytes]:
+    """Read the records of some writes of a plan again from their sources, types put back.
+
+    Raises:
+        DamagedSourceError: A record is not there any more.
+        BadInputError: A source is not there any more.
+    """
+    found: list[bytes] = [b""] * len(writes)
+    for source in {write.source for write in writes}:
+        numbers = [number for number, write in enumerate(writes) if write.source == source]
+        given = {name: given for given, name in comparison.summary.placed[source].items()}
+        refs = [(given[writes[n].collection], writes[n].ref) for n in numbers]
+        for number, record in zip(numbers, comparison.readings.fetch(comparison.sources[source], refs), strict=True):
+            found[number] = record
+    return found
+
+
+def collection_options(comparison: Comparison) -> dict[str, dict[str, Any]]:
+    """Return options and indexes of each collection, from the most trusted source that records them."""
+    options: dict[str, dict[str, Any]] = {}
+    for identifier in comparison.summary.sources:
+        entry = comparison.sources[identifier]
+        for given, name in comparison.summary.placed.get(identifier, {}).items():
+            if given in entry.options:
+                options.setdefault(name, json_util.loads(json_util.dumps(entry.options[given])))
+    return options

@@ -19,7 +19,7 @@ _EXACT = 2**53 - 1
 """Beyond it a JSON number is not exact for every reader (RFC 8785 refuses it): such numbers become text."""
 
 
-def jsonable(value: Any) -> Any:  # noqa: PLR0911 - one return for each kind of value
+def jsonable(value: Any) -> Any:
     """Return `value` as None, bool, int, float, str, list or dict with text keys, all of them finite.
 
     Nothing is refused: what JSON does not know becomes its text.

@@ -10,6 +10,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -21,8 +22,9 @@ from recovery_nb.catalog.entry import DamageEntry, SourceEntry
 from recovery_nb.catalog.table import FingerprintTable, well_formed
 from recovery_nb.errors import BadInputError, DamagedSourceError, RecoveryError
 from recovery_nb.events import Emit, Event, silent
+from recovery_nb.files import sync_file, sync_folder, write_whole
 from recovery_nb.records.batch import Damage, RecordBatch
-from recovery_nb.records.elements import CODEC, elements
+from recovery_nb.records.elements import CODEC, InvalidRecordError, elements
 from recovery_nb.sources.base import FileSource
 
 __all__ = ["Catalog", "digest_of"]
@@ -92,17 +94,20 @@ class _Facts:
         self.keyless: Counter[str] = Counter()
         self.samples: list[object] = []
         self.damage: list[DamageEntry] = []
+        self.harmed = 0
 
     def take(self, batch: RecordBatch) -> None:
         seen = self.collections[batch.collection]
         self.collections[batch.collection] += len(batch)
         fields = self.fields.setdefault(batch.collection, Counter())
         for record in batch.records[: max(0, _FIELD_SAMPLE - seen)]:
-            fields.update(name.decode("utf-8", "replace") for _, name, _ in elements(record))
+            with suppress(InvalidRecordError):  # what is broken behind its `_id` is told when it is looked at
+                fields.update([name.decode("utf-8", "replace") for _, name, _ in elements(record)])
         if len(self.samples) < _SAMPLES:
             self.samples += [plain(record) for record in batch.records[: _SAMPLES - len(self.samples)]]
 
     def harm(self, damage: Damage) -> None:
+        self.harmed += 1
         if len(self.damage) < _MAX_DAMAGE:
             self.damage.append(
                 DamageEntry(
@@ -111,10 +116,29 @@ class _Facts:
                 )
             )  # fmt: skip
 
+    def harms(self) -> list[DamageEntry]:
+        """Return the damage, and where there is more than an entry should hold, a last line that says how much."""
+        if (more := self.harmed - len(self.damage)) <= 0:
+            return self.damage
+        last = self.damage[-1]
+        rest = DamageEntry(
+            member=last.member, offset=last.offset + max(last.length, 0), length=-1,
+            reason=f"{more:,} more stretches that cannot be read", collection=last.collection,
+        )  # fmt: skip
+        return [*self.damage, rest]
 
-def sound(batch: RecordBatch) -> Iterator[RecordBatch | Damage]:
-    """Yield the batch without the records whose elements cannot be walked, and these as damage."""
-    reasons = ["" if record[4:9] == b"\x07_id\x00" else well_formed(record) for record in batch.records]
+
+def sound(batch: RecordBatch, *, whole: bool = False) -> Iterator[RecordBatch | Damage]:
+    """Yield the batch without the records whose elements cannot be walked, and these as damage.
+
+    Args:
+        batch: The records.
+        whole: Walk every record to its end, and not only as far as its `_id`.
+    """
+    reasons = [
+        "" if not whole and record[4:9] == b"\x07_id\x00" and len(record) > 21 else well_formed(record, whole=whole)
+        for record in batch.records
+    ]
     if not any(reasons):
         yield batch
         return
@@ -184,7 +208,7 @@ class Catalog:
             if _stats(source) != before:
                 raise BadInputError(f"{source.path} changed while it was read", hint="scan it again when it is at rest")
             entry = self._entry(source, facts, digest, before)
-            (work / "source.json").write_text(entry.model_dump_json(indent=1), encoding="utf-8")
+            write_whole(work / "source.json", entry.model_dump_json(indent=1).encode())
             self._publish(work, self.folder / entry.id)
         except OSError as error:
             raise RecoveryError(
@@ -207,8 +231,12 @@ class Catalog:
     def _publish(work: Path, folder: Path) -> None:
         if folder.exists():  # same content, other path: the table is the same, the facts are fresher
             (work / "source.json").replace(folder / "source.json")
+            sync_folder(folder)
             return
+        sync_file(work / "records.parquet")
+        sync_folder(work)
         work.replace(folder)
+        sync_folder(folder.parent)
 
     @staticmethod
     def _read(source: FileSource, table: Path, size: int, emit: Emit, enough: Callable[[], bool]) -> _Facts:
@@ -249,7 +277,7 @@ class Catalog:
             version=header.version, origin=header.origin,
             checksum_ok=check() if header.checksum and check else None,
             collections=dict(facts.collections), fields={name: dict(count) for name, count in facts.fields.items()},
-            keyless=dict(facts.keyless), samples=facts.samples, damage=facts.damage,
+            keyless=dict(facts.keyless), samples=facts.samples, damage=facts.harms(),
             options={name: _jsonable(options) for name, options in header.options.items()},
             scanned_at=datetime.now(UTC),
         )  # fmt: skip

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 
-import numpy
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recovery_nb.records.elements import InvalidRecordError, id_element
+from recovery_nb.records.elements import InvalidRecordError, elements, id_element
 from recovery_nb.records.keys import DEFAULT_KEY, canonical, key_of
 
 __all__ = ["TABLE", "FingerprintTable", "binary_column", "fingerprint"]
@@ -34,7 +34,7 @@ TABLE = pa.schema(
 """One row for each record: where it is, what identifies it, and the SHA-256 of its BSON bytes."""
 
 
-_OBJECT_ID_FIRST = numpy.frombuffer(b"\x07_id\x00", numpy.uint8)
+_OBJECT_ID_FIRST = np.frombuffer(b"\x07_id\x00", np.uint8)
 
 
 def fingerprint(record: bytes) -> bytes:
@@ -59,13 +59,13 @@ def _object_ids(records: Sequence[bytes]) -> pa.Array | None:
     heads = b"".join([record[4:21] for record in records])
     if len(heads) != 17 * len(records):
         return None
-    grid = numpy.frombuffer(heads, numpy.uint8).reshape(-1, 17)
+    grid = np.frombuffer(heads, np.uint8).reshape(-1, 17)
     if not (grid[:, :5] == _OBJECT_ID_FIRST).all():
         return None
-    found = numpy.empty((len(records), 13), numpy.uint8)
+    found = np.empty((len(records), 13), np.uint8)
     found[:, 0] = 0x07
     found[:, 1:] = grid[:, 5:]
-    ends = numpy.arange(0, 13 * len(records) + 1, 13, dtype=numpy.int32)
+    ends = np.arange(0, 13 * len(records) + 1, 13, dtype=np.int32)
     return pa.Array.from_buffers(pa.binary(), len(records), [None, pa.py_buffer(ends), pa.py_buffer(found.tobytes())])
 
 
@@ -130,10 +130,10 @@ class FingerprintTable:
         fields = tuple(self._key(collection))
         ids = _object_ids(records)
         if ids is None:
-            elements = [id_element(record) for record in records]
-            self.keyless[collection] += elements.count(None)
-            ids = binary_column(elements)
-            keys = binary_column([_key(element) for element in elements]) if fields == DEFAULT_KEY else None
+            found = [id_element(record) for record in records]
+            self.keyless[collection] += found.count(None)
+            ids = binary_column(found)
+            keys = binary_column([_key(element) for element in found]) if fields == DEFAULT_KEY else None
         else:
             keys = ids if fields == DEFAULT_KEY else None  # the canonical form of an ObjectId is its element
         if keys is None:
@@ -154,10 +154,14 @@ class FingerprintTable:
         self.rows += count
 
 
-def well_formed(record: bytes) -> str:
-    """Return why a record's structure is broken, or "" if its elements can be walked."""
+def well_formed(record: bytes, *, whole: bool = False) -> str:
+    """Return why a record's structure is broken, or "" if its elements can be walked as far as its `_id`, or wholly."""
     try:
-        id_element(record)
+        if whole:
+            deque(elements(record), 0)
+        element = id_element(record)
+        if element is not None:
+            canonical(element[0], element[1:])
     except InvalidRecordError as error:
         return str(error)
     return ""

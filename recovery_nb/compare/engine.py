@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from bson.raw_bson import RawBSONDocument
 
-from recovery_nb.catalog.entry import SourceEntry
+from recovery_nb.catalog.entry import DamageEntry, SourceEntry
 from recovery_nb.catalog.store import Catalog
 from recovery_nb.catalog.table import fingerprint
 from recovery_nb.compare.explain import diff, newer_in_database, verdict
@@ -29,15 +30,21 @@ from recovery_nb.compare.screen import Screen, SourceTable
 from recovery_nb.compare.trust import by_trust, confidence
 from recovery_nb.errors import BadInputError
 from recovery_nb.events import Emit, Event, silent
-from recovery_nb.records.batch import Ref
-from recovery_nb.records.keys import canonical, key_text
+from recovery_nb.files import sync_file, sync_folder, write_json
+from recovery_nb.records.batch import Damage, Ref
+from recovery_nb.records.elements import InvalidRecordError, build, elements, find_element, id_element
+from recovery_nb.records.keys import DEFAULT_KEY, canonical, key_of, key_text
+from recovery_nb.records.rehydrate import Evidence
+from recovery_nb.records.schema import observe
 from recovery_nb.sources.base import Typing
 from recovery_nb.sources.mongodb import Database
 
 __all__ = ["Request", "compare"]
 
 _BATCH = 1_000
+_SAMPLE = 1_000
 _MAX_CHANGES = 50
+_BUCKETS = "system.buckets."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +73,12 @@ class _Work:
     sources: list[SourceEntry]
     folder: Path
     emit: Emit
+    placed: Mapping[str, Mapping[str, str]]
+    damage: Mapping[str, Sequence[Damage | DamageEntry]]
     notes: list[str] = field(default_factory=list)
 
 
-def compare(
-    request: Request, database: Database, catalog: Catalog, folder: Path, *, emit: Emit = silent
-) -> Comparison:
+def compare(request: Request, database: Database, catalog: Catalog, folder: Path, *, emit: Emit = silent) -> Comparison:
     """Compare the database with its sources and keep the result in a folder of its own under `folder`.
 
     Nothing is written to the database or to a source. The result appears only when it is whole.
@@ -88,13 +95,14 @@ def compare(
     work_folder.mkdir(parents=True)
     try:
         summary = _compare(request, database, catalog, work_folder, identifier, started, emit)
-        (work_folder / "comparison.json").write_text(
-            json.dumps(summary.as_dict(), indent=1), encoding="utf-8"
-        )
         for scratch in work_folder.glob("live-*"):
             scratch.unlink()
         shutil.rmtree(work_folder / "scratch", ignore_errors=True)
+        for kept in work_folder.iterdir():
+            sync_file(kept)
+        write_json(work_folder / "comparison.json", summary.as_dict())
         work_folder.rename(folder / identifier)
+        sync_folder(folder)
     finally:
         shutil.rmtree(work_folder, ignore_errors=True)
     return Comparison.load(folder / identifier, catalog)
@@ -116,17 +124,14 @@ def _compare(
     sources = by_trust(request.sources)
     placements = place(sources, fields, collection=request.collection, target=request.target)
     skipped = sorted(
-        {
-            p.collection
-            for p in placements
-            if infos.get(p.collection, {}).get("type", "collection") != "collection"
-        }
+        {p.collection for p in placements if infos.get(p.collection, {}).get("type", "collection") != "collection"}
     )
     placements = [p for p in placements if p.collection not in skipped]
     names = sorted({p.collection for p in placements})
     lossy = {p.collection for p in placements if p.source.typing is not Typing.FULL}
     keys, notes = choose_keys(request.key, placements, database, existing=plain)
-    notes += [f"{name} is a {infos[name]['type']} and is not compared record by record" for name in skipped]
+    kinds = {name: infos[name]["type"] for name in skipped} | _bucketed(request)
+    notes += [f"{name} is a {kind} and is not compared record by record" for name, kind in sorted(kinds.items())]
     by_source: dict[str, dict[str, str]] = {}
     for p in placements:
         by_source.setdefault(p.source.id, {})[p.given] = p.collection
@@ -140,16 +145,20 @@ def _compare(
         consistent, cluster_time = snapshot.consistent, snapshot.cluster_time
     if lossy:
         donors = [source for source in sources if source.typing is Typing.FULL]
-        evidence = gather_evidence(
-            catalog, {name: one.schema for name, one in live.items()}, donors, by_source
-        )
+        evidence = gather_evidence(catalog, {name: one.schema for name, one in live.items()}, donors, by_source)
+        if request.target:  # a new collection has no types yet: those of the one it stands in for tell
+            origins = {p.given for p in placements if p.given in plain and p.given != p.collection}
+            evidence[request.target] += [
+                (Evidence.DATABASE, observe(database.first(name, _SAMPLE))) for name in sorted(origins)
+            ]
     else:
         evidence = {}
     save_evidence(evidence, folder / "evidence.json")
     readings = Readings(catalog, by_source, evidence)
     used = [source for source in sources if source.id in by_source]
     read = {source.id: readings.read(source, folder, keys=keys, emit=emit) for source in used}
-    work = _Work(database, readings, used, folder, emit, notes)
+    damage = {source.id: [*source.damage, *read[source.id].damage] for source in used}
+    work = _Work(database, readings, used, folder, emit, by_source, damage, notes)
     (folder / "scratch").mkdir()
     counts: dict[str, Counts] = {}
     with (
@@ -157,9 +166,7 @@ def _compare(
         RowWriter(folder / "candidates.parquet", CANDIDATES) as candidates,
     ):
         for name in names:
-            counts[name] = _collection(
-                work, name, keys[name], live[name], read, placements, rows, candidates, request
-            )
+            counts[name] = _collection(work, name, keys[name], live[name], read, placements, rows, candidates, request)
     for source in read.values():
         if source.table.parent == folder:
             source.table.unlink()
@@ -177,6 +184,14 @@ def _compare(
     )  # fmt: skip
 
 
+def _bucketed(request: Request) -> dict[str, str]:
+    """Return the time-series whose buckets a source holds: their measurements are no records of their own."""
+    given = {
+        name.removeprefix(_BUCKETS) for s in request.sources for name in s.collections if name.startswith(_BUCKETS)
+    }
+    return {name: "timeseries" for name in given if request.collection in ("", name)}
+
+
 def _collection(
     work: _Work,
     name: str,
@@ -189,14 +204,10 @@ def _collection(
     request: Request,
 ) -> Counts:
     sources = [
-        source
-        for source in work.sources
-        if any(p.collection == name and p.source is source for p in placements)
+        source for source in work.sources if any(p.collection == name and p.source is source for p in placements)
     ]
     tables = [
-        SourceTable(
-            read[s.id].table, tuple(p.given for p in placements if p.source is s and p.collection == name)
-        )
+        SourceTable(read[s.id].table, tuple(p.given for p in placements if p.source is s and p.collection == name))
         for s in sources
     ]
     screen = Screen(live.table, tables, scratch=work.folder / "scratch")
@@ -274,14 +285,18 @@ class _Stage:
         for ordinal in {row["source"] for row in rows}:
             numbers = [number for number, row in enumerate(rows) if row["source"] == ordinal]
             refs = [
-                (rows[n]["collection"], Ref(rows[n]["member"], rows[n]["offset"], rows[n]["length"]))
-                for n in numbers
+                (rows[n]["collection"], Ref(rows[n]["member"], rows[n]["offset"], rows[n]["length"])) for n in numbers
             ]
             found.update(zip(numbers, self.work.readings.fetch(self.sources[ordinal], refs), strict=True))
         return found
 
     def _explained(self, row: Mapping[str, Any], current: bytes, candidate: bytes) -> None:
-        changes = diff(current, candidate, typing=self.sources[row["source"]].typing)
+        source = self.sources[row["source"]]
+        try:
+            changes = diff(current, _identified(candidate, current), typing=source.typing)
+        except InvalidRecordError as error:
+            self._corrupt_row(source, row["collection"], row["member"], row["offset"], row["length"], str(error))
+            return
         status = verdict(changes)
         if status is Status.IDENTICAL:
             self.found[status] += 1
@@ -306,14 +321,28 @@ class _Stage:
                 self._explained(row, current, candidates[number])
 
     def _missing(self, rows: list[dict[str, Any]]) -> None:
-        ids = [row["id"] for row in rows if row["id"] is not None]
-        there = self.work.database.present(self.name, ids)
-        back = [row for row in rows if row["id"] is not None and _canonical(row["id"]) in there]
+        there = self.work.database.present(self.name, [row["id"] for row in rows if row["id"] is not None])
+        by_key = {} if self.key == DEFAULT_KEY else self._by_key(rows)
+        back = []
         for row in rows:
-            if row not in back:
+            if row["key"] in by_key:  # written since the snapshot
+                back.append({**row, "database_id": by_key[row["key"]]})
+            elif row["id"] is not None and _canonical(row["id"]) in there:  # likewise, or now under another key
+                back.append({**row, "database_id": row["id"]})
+            else:
                 self._add(self.base(row, Status.MISSING))
-        if back:  # written since the snapshot, or the same `_id` under another key
-            self._changed([{**row, "database_id": row["id"]} for row in back])
+        if back:
+            self._changed(back)
+
+    def _by_key(self, rows: Sequence[Mapping[str, Any]]) -> dict[bytes, bytes]:
+        """Return the `_id`s that the database now has for the keys of these rows, where `_id` is not the key."""
+        wanted = []
+        for candidate in self._candidates(rows).values():
+            parts = [(name.encode(), find_element(candidate, name)) for name in self.key]
+            equal = [(0x03, name, build([(found[0], b"$eq", found[1])])) for name, found in parts if found]
+            wanted.append((0x03, str(len(wanted)).encode(), build(equal)))
+        found_now = self.work.database.find(self.name, RawBSONDocument(build([(0x04, b"$or", build(wanted))])))
+        return {key_of(record, self.key) or b"": id_element(record) or b"" for record in found_now}
 
     def _extra(self, rows: list[dict[str, Any]]) -> None:
         there = self.work.database.present(self.name, [row["database_id"] for row in rows])
@@ -326,27 +355,23 @@ class _Stage:
             for row in batch.to_pylist():
                 out = self.base({**row, "ambiguous": row["versions"] > 1}, Status.DUPLICATE)
                 versions = "all alike" if row["versions"] == 1 else f"{row['versions']} different versions"
-                out["note"] = (
-                    f"{self.sources[row['source']].name} holds this key {row['copies']} times, {versions}"
-                )
+                out["note"] = f"{self.sources[row['source']].name} holds this key {row['copies']} times, {versions}"
                 self._add(out)
 
     def _corrupt(self) -> None:
         for ordinal, given, member, offset, length in self.screen.keyless():
             source = self.sources[ordinal]
-            self._corrupt_row(
-                source, given, member, offset, length, f"the record has no {' or no '.join(self.key)}"
-            )
+            self._corrupt_row(source, given, member, offset, length, f"the record has no {' or no '.join(self.key)}")
         for source in self.sources:
-            for damage in source.damage:
-                if damage.collection in ("", self.name) or len(source.collections) == 1:
+            placed = self.work.placed[source.id]
+            for damage in self.work.damage[source.id]:
+                # What no collection is known of is told once, with the first of its source.
+                if self.name == (placed.get(damage.collection) if damage.collection else next(iter(placed.values()))):
                     self._corrupt_row(
                         source, damage.collection, damage.member, damage.offset, damage.length, damage.reason
                     )
 
-    def _corrupt_row(
-        self, source: SourceEntry, given: str, member: str, offset: int, length: int, why: str
-    ) -> None:
+    def _corrupt_row(self, source: SourceEntry, given: str, member: str, offset: int, length: int, why: str) -> None:
         row = dict.fromkeys(DIFFERENCES.names)
         row.update(
             collection=self.name, status=Status.CORRUPT.value, key="", source=source.id, source_name=source.name,
@@ -374,6 +399,14 @@ def _keep_candidates(stage: _Stage, candidates: RowWriter) -> None:
 def _stream(reader: pa.RecordBatchReader) -> Iterator[dict[str, Any]]:
     for batch in reader:
         yield from batch.to_pylist()
+
+
+def _identified(candidate: bytes, current: bytes) -> bytes:
+    """Return a record that has no `_id` with the one that a restore would give it: the database's."""
+    own = id_element(current)
+    if own is None or id_element(candidate) is not None:
+        return candidate
+    return build([(own[0], b"_id", own[1:]), *elements(candidate)])
 
 
 def _canonical(element: bytes) -> bytes:

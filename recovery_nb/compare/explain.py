@@ -54,6 +54,8 @@ def show(value: Value | None) -> str:
 def _same_but_lossy(database: Value, source: Value) -> bool:
     """Whether the source's text is what `default=str` or `JSON.stringify` makes of the database's value."""
     kind, raw = database
+    if kind == source[0]:
+        return False
     if source[0] == _STRING:
         text = source[1][4:-1]
         if kind == _DATE:
@@ -70,10 +72,11 @@ def _same_but_lossy(database: Value, source: Value) -> bool:
 
 
 def _kind(database: Value, source: Value, typing: Typing) -> ChangeKind:
-    if database[0] in _NUMBERS and source[0] in _NUMBERS and canonical(*database) == canonical(*source):
+    same_number = database[0] in _NUMBERS and source[0] in _NUMBERS and canonical(*database) == canonical(*source)
+    if same_number and database[0] != source[0]:
         return ChangeKind.WIDTH
-    if typing is Typing.PLAIN and database[0] != source[0] and _same_but_lossy(database, source):
-        return ChangeKind.LOST_TYPE
+    if typing is Typing.PLAIN and (same_number or _same_but_lossy(database, source)):
+        return ChangeKind.LOST_TYPE  # of the same type and yet not alike: -0.0, a NaN's payload, 7.0 and 7.00
     return ChangeKind.VALUE
 
 
@@ -93,9 +96,7 @@ def _compare(path: str, database: Value, source: Value, typing: Typing) -> Itera
 def _diff(path: str, left: list[Element], right: list[Element], typing: Typing) -> Iterator[Change]:
     ours = {name: (kind, value) for kind, name, value in left}
     theirs = {name: (kind, value) for kind, name, value in right}
-    if len(ours) != len(left) or len(theirs) != len(
-        right
-    ):  # a field name twice: only the whole can be compared
+    if len(ours) != len(left) or len(theirs) != len(right):  # a field name twice: only the whole can be compared
         if left != right:
             yield Change(path, ChangeKind.VALUE, f"{len(left)} fields, some twice", f"{len(right)} fields")
         return
@@ -152,8 +153,6 @@ def newer_in_database(database: bytes, source: bytes) -> str:
 
 def _when(milliseconds: int) -> str:
     try:
-        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)).isoformat(
-            timespec="seconds"
-        )
+        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)).isoformat(timespec="seconds")
     except OverflowError:
         return f"{milliseconds} ms"

@@ -18,7 +18,7 @@ _USUAL = ("session_id", "id")
 
 def _keyless(placement: Placement) -> bool:
     """Whether no record of this source's collection has an `_id`."""
-    records = placement.source.collections[placement.given]
+    records = placement.source.collections.get(placement.given, 0)
     return 0 < records == placement.source.keyless.get(placement.given, 0)
 
 
@@ -27,6 +27,8 @@ def _shared(placements: Sequence[Placement]) -> set[str]:
     shared: set[str] | None = None
     for placement in placements:
         fields = placement.source.fields.get(placement.given, {})
+        if not fields:
+            continue
         most = max(fields.values(), default=0)
         whole = {name for name, count in fields.items() if count == most}
         shared = whole if shared is None else shared & whole
@@ -77,9 +79,7 @@ def choose_keys(
     return keys, notes
 
 
-def refuse_bad_key(
-    screen: Screen, collection: str, key: Sequence[str], sources: Sequence[SourceEntry]
-) -> None:
+def refuse_bad_key(screen: Screen, collection: str, key: Sequence[str], sources: Sequence[SourceEntry]) -> None:
     """Refuse a key that the user named and that does not identify records.
 
     Raises:

@@ -76,9 +76,7 @@ def first_fields(database: Database, names: Iterable[str]) -> dict[str, Set[str]
     found: dict[str, Set[str]] = {}
     for name in names:
         records = database.first(name, 100)
-        found[name] = {
-            field.decode("utf-8", "replace") for record in records for _, field, _ in elements(record)
-        }
+        found[name] = {field.decode("utf-8", "replace") for record in records for _, field, _ in elements(record)}
     return found
 
 

@@ -36,11 +36,13 @@ class Reading:
         source: Its entry in the catalog.
         table: The fingerprint table to compare.
         conversions: Types put back: path, from, to, evidence, how often.
+        damage: Records whose structure turned out to be broken; the scan looks no further than their `_id`.
     """
 
     source: SourceEntry
     table: Path
     conversions: list[tuple[str, str, str, str, int]] = field(default_factory=list)
+    damage: list[Damage] = field(default_factory=list)
 
 
 TypeEvidence = Mapping[str, Sequence[tuple[Evidence, Schema]]]
@@ -88,9 +90,7 @@ class Readings:
         evidence: What tells the types of fields in sources that lost them.
     """
 
-    def __init__(
-        self, catalog: Catalog, collections: Mapping[str, Mapping[str, str]], evidence: TypeEvidence
-    ) -> None:
+    def __init__(self, catalog: Catalog, collections: Mapping[str, Mapping[str, str]], evidence: TypeEvidence) -> None:
         self._catalog = catalog
         self._collections = collections
         self._evidence = evidence
@@ -112,12 +112,15 @@ class Readings:
             return Reading(source, self._catalog.table(source))
         rehydrators = self.rehydrators(source) if source.typing is not Typing.FULL else {}
         path, done = folder / f"source-{source.id}.parquet", 0
+        known = {(one.member, one.offset) for one in source.damage}
+        damage: list[Damage] = []
         with FingerprintTable(path, key=lambda given: fields.get(given, DEFAULT_KEY)) as rows:
             for item in open_source(source.path).read():
                 if isinstance(item, Damage) or item.collection not in names:
                     continue
-                for batch in sound(item):
+                for batch in sound(item, whole=True):
                     if isinstance(batch, Damage):
+                        damage.append(batch)
                         continue
                     rehydrate = rehydrators.get(batch.collection)
                     whole = [rehydrate(record) for record in batch.records] if rehydrate else None
@@ -133,7 +136,8 @@ class Readings:
             for given, rehydrator in rehydrators.items()
             for (path, old, new, evidence), count in rehydrator.conversions.items()
         ]
-        return Reading(source, path, sorted(conversions))
+        fresh = [one for one in damage if (one.member, one.offset) not in known]
+        return Reading(source, path, sorted(conversions), fresh)
 
     def fetch(self, source: SourceEntry, refs: Sequence[tuple[str, Ref]]) -> list[bytes]:
         """Read single records again, types put back.
@@ -163,9 +167,7 @@ def checked(record: bytes, expected: bytes, source: SourceEntry) -> bytes:
         DamagedSourceError: It has not.
     """
     if fingerprint(record) != expected:
-        raise DamagedSourceError(
-            f"{source.path} has changed since it was compared", hint="scan and compare again"
-        )
+        raise DamagedSourceError(f"{source.path} has changed since it was compared", hint="scan and compare again")
     return record
 
 

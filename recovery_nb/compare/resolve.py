@@ -12,9 +12,7 @@ from recovery_nb.errors import BadInputError
 __all__ = ["Placement", "place", "stem_collection"]
 
 _PREFIX = re.compile(r"^(backup|export|dump|pre_recovery)[_.-]*", re.IGNORECASE)
-_STAMP = re.compile(
-    r"[_.-]*\d{4}-?\d\d-?\d\d([T_.-]?\d\d[-:]?\d\d([-:]?\d\d)?([.-]\d+)?Z?)?[_.-]*", re.IGNORECASE
-)
+_STAMP = re.compile(r"[_.-]*\d{4}-?\d\d-?\d\d([T_.-]?\d\d[-:]?\d\d([-:]?\d\d)?([.-]\d+)?Z?)?[_.-]*", re.IGNORECASE)
 _FORMS = frozenset({"array", "canonical", "relaxed", "bson", "json", "jsonl", "ndjson"})
 _ENOUGH = 0.5
 
@@ -46,11 +44,7 @@ def stem_collection(name: str) -> str:
 def _by_fields(fields: Set[str], known: Mapping[str, Set[str]]) -> tuple[str, str]:
     """Return the collection whose records share the most fields with these, and how many."""
     scored = sorted(
-        (
-            (len(fields & others) / len(fields | others), name)
-            for name, others in known.items()
-            if fields | others
-        ),
+        ((len(fields & others) / len(fields | others), name) for name, others in known.items() if fields | others),
         reverse=True,
     )
     if not scored or scored[0][0] < _ENOUGH or (len(scored) > 1 and scored[0][0] == scored[1][0]):
@@ -98,7 +92,8 @@ def place(
                 every.setdefault(name, set(fields))
     placed: list[Placement] = []
     for source in sources:
-        for given in source.collections:
+        harmed = [damage.collection for damage in source.damage if damage.collection]
+        for given in dict.fromkeys([*source.collections, *harmed]):  # of some, nothing could be read
             if given:
                 name, reason = given, "named by the source"
             else:
@@ -118,7 +113,5 @@ def place(
                 f"the sources hold {len(names)} collections ({', '.join(names)}), and there is one target",
                 hint="choose one with --collection NAME",
             )
-        placed = [
-            Placement(p.source, p.given, target, f"{p.reason}; the target is the user's") for p in placed
-        ]
+        placed = [Placement(p.source, p.given, target, f"{p.reason}; the target is the user's") for p in placed]
     return placed

@@ -156,9 +156,7 @@ class Comparison:
         """Return the differences as a dataframe: a view for eyes, never the source of a write."""
         filters = None if status is None else [("status", "=", status.value)]
         columns = ["status", *_FOR_EYES] if status is None else _FOR_EYES
-        frame = pq.read_table(
-            self.table, columns=[*columns, "status"] if status else columns, filters=filters
-        )
+        frame = pq.read_table(self.table, columns=[*columns, "status"] if status else columns, filters=filters)
         result: pd.DataFrame = frame.select(columns).to_pandas()
         result["fields"] = result["fields"].map(lambda paths: ", ".join(paths) if paths is not None else "")
         return result
@@ -200,7 +198,7 @@ class Comparison:
     @cached_property
     def fields(self) -> pd.DataFrame:
         """One row for each field of each changed or equivalent record: what the database and the source have."""
-        import pandas as pd
+        import pandas as pd  # noqa: PLC0415 - only who looks at it pays for its import
 
         lines = [
             {"collection": row["collection"], "key": row["key"], **change}
@@ -212,7 +210,7 @@ class Comparison:
     @property
     def overview(self) -> pd.DataFrame:
         """The counts as a dataframe, one row a collection."""
-        import pandas as pd
+        import pandas as pd  # noqa: PLC0415 - as above
 
         return pd.DataFrame.from_dict(
             self.summary.collections, orient="index", columns=[status.value for status in Status]
@@ -221,15 +219,12 @@ class Comparison:
     def _repr_html_(self) -> str:
         """Return the counts and the first differences, readable without a kernel and without a script."""
         lines = [
-            [name, self.summary.records[name], *counts.values()]
-            for name, counts in self.summary.collections.items()
+            [name, self.summary.records[name], *counts.values()] for name, counts in self.summary.collections.items()
         ]
         columns = ["collection", "in the database", *(status.value for status in Status)]
         heads = ["status", "collection", "key", "source_name", "confidence", "note"]
         differing = self.rows((Status.MISSING, Status.CHANGED, Status.DUPLICATE, Status.CORRUPT))
-        shown = [
-            [chip(row["status"]), *(row[name] for name in heads[1:])] for row in islice(differing, _SHOWN)
-        ]
+        shown = [[chip(row["status"]), *(row[name] for name in heads[1:])] for row in islice(differing, _SHOWN)]
         total = self.total
         of = total.missing + total.changed + total.duplicate + total.corrupt
         read = "at one point in time" if self.summary.consistent else "while it may have been written to"

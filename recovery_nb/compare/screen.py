@@ -44,7 +44,8 @@ FROM read_parquet('{table}') WHERE collection IN ({names})
 _BEST = """
 CREATE OR REPLACE VIEW best AS
 WITH top AS (
-    SELECT key, arg_min(fingerprint, (coalesce(ambiguous, false), source, "offset")) AS fingerprint, count(DISTINCT fingerprint) AS candidates
+    SELECT key, arg_min(fingerprint, (coalesce(ambiguous, false), source, "offset")) AS fingerprint,
+           count(DISTINCT fingerprint) AS candidates
     FROM candidates WHERE key IS NOT NULL GROUP BY key
 )
 SELECT c.*, top.candidates FROM candidates c JOIN top USING (key, fingerprint)
@@ -54,8 +55,8 @@ QUALIFY row_number() OVER (PARTITION BY c.key ORDER BY c.inferred <> '', c.sourc
 _SCREEN = """
 CREATE OR REPLACE TABLE screened AS
 SELECT
-    CASE WHEN d.key IS NULL THEN 'missing' WHEN b.key IS NULL THEN 'extra' ELSE 'changed' END AS status,
-    coalesce(d.key, b.key) AS key, d.id AS database_id, d.fingerprint AS current,
+    CASE WHEN b.key IS NULL THEN 'extra' WHEN d.key IS NULL THEN 'missing' ELSE 'changed' END AS status,
+    coalesce(d.key, b.key, d.id) AS key, d.id AS database_id, d.fingerprint AS current,
     b.source, b.collection, b.member, b."offset", b.length, b.id, b.fingerprint, b.inferred,
     coalesce(b.candidates, 0) AS candidates, coalesce(b.ambiguous, false) AS ambiguous
 FROM live d FULL JOIN best b ON d.key = b.key
@@ -79,9 +80,7 @@ class Screen:
     def __init__(self, live: Path, sources: Sequence[SourceTable], *, scratch: Path) -> None:
         self._db = duckdb.connect(config={"memory_limit": "1GB", "temp_directory": str(scratch)})
         self._db.execute("SET enable_progress_bar = false")
-        self._db.execute(
-            f"CREATE VIEW live AS SELECT key, id, fingerprint FROM read_parquet('{_quoted(live)}')"
-        )
+        self._db.execute(f"CREATE VIEW live AS SELECT key, id, fingerprint FROM read_parquet('{_quoted(live)}')")
         union = " UNION ALL ".join(
             _ONE_SOURCE.format(
                 ordinal=ordinal, table=_quoted(source.table),
@@ -95,9 +94,7 @@ class Screen:
     def _load(self, union: str, sources: int) -> None:
         unique = f"SELECT count(*) = count(DISTINCT key) FROM ({union})"
         if sources == 1 and self._one(unique):  # the common case needs no ranking
-            self._db.execute(
-                f"CREATE VIEW candidates AS SELECT *, 1 AS copies, false AS ambiguous FROM ({union})"
-            )
+            self._db.execute(f"CREATE VIEW candidates AS SELECT *, 1 AS copies, false AS ambiguous FROM ({union})")
             self._db.execute("CREATE VIEW best AS SELECT *, 1 AS candidates FROM candidates")
             return
         self._db.execute(_SOURCES.format(union=union))
@@ -121,7 +118,7 @@ class Screen:
     def keyless(self) -> list[tuple[int, str, str, int, int]]:
         """Return (source, collection, member, offset, length) of records that lack the key."""
         rows: list[tuple[int, str, str, int, int]] = self._db.execute(
-            'SELECT source, collection, member, "offset", length FROM candidates WHERE key IS NULL LIMIT 1000'
+            'SELECT source, collection, member, "offset", length FROM candidates WHERE key IS NULL'
         ).fetchall()
         return rows
 

@@ -121,9 +121,7 @@ _CONSTANTS = {
     (False, False): _Value(b"\x08", b"\x00"),
     (False, True): _Value(b"\x08", b"\x01"),
 }
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_Fields, parse_int=_Literal, parse_float=_Double, parse_constant=_Double
-)
+_DECODER = json.JSONDecoder(object_pairs_hook=_Fields, parse_int=_Literal, parse_float=_Double, parse_constant=_Double)
 
 
 class _Encoder:
@@ -220,9 +218,7 @@ class _Encoder:
         # The calendar repeats after 400 years: that is how years beyond 9999 are computed.
         cycles, within = divmod(int(year) - 2000, 400)
         try:
-            moment = datetime(
-                2000 + within, int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0)
-            )
+            moment = datetime(2000 + within, int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0))
         except ValueError as error:
             _refuse(f"$date holds {_show(text)}: {error}")
         since = moment - datetime(1970, 1, 1)
@@ -241,9 +237,7 @@ class _Encoder:
         content = _only(fields)
         if not isinstance(content, _Fields) or sorted(name for name, _ in content) != ["i", "t"]:
             _refuse("$timestamp holds something else than t and i")
-        parts = {
-            name: _whole(_Fields([(f"$timestamp.{name}", part)]), range(1 << 32)) for name, part in content
-        }
+        parts = {name: _whole(_Fields([(f"$timestamp.{name}", part)]), range(1 << 32)) for name, part in content}
         return _Value(b"\x11", struct.pack("<II", parts["i"], parts["t"]))
 
     def code(self, fields: _Fields) -> _Value:

@@ -10,12 +10,11 @@ from decimal import Context, Decimal
 from fractions import Fraction
 from uuid import UUID
 
-import bson
 from bson.decimal128 import Decimal128
 
-from recovery_nb.records.elements import CODEC, MAX_DEPTH, InvalidRecordError, elements, find_element, id_element
+from recovery_nb.records.elements import MAX_DEPTH, InvalidRecordError, elements, find_element, id_element
 
-__all__ = ["DEFAULT_KEY", "canonical", "id_value", "key_of", "key_text"]
+__all__ = ["DEFAULT_KEY", "canonical", "key_of", "key_text"]
 
 DEFAULT_KEY = ("_id",)
 
@@ -101,12 +100,6 @@ def key_of(record: bytes, fields: Sequence[str] = DEFAULT_KEY) -> bytes | None:
         part = canonical(*found_field)
         parts.append(struct.pack("<I", len(part)) + part)
     return b"\x04" + b"".join(parts)
-
-
-def id_value(element: bytes) -> object:
-    """Return the Python value of an `_id` given as type byte and value bytes."""
-    body = element[:1] + b"v\x00" + element[1:]
-    return bson.decode(struct.pack("<i", len(body) + 5) + body + b"\x00", CODEC)["v"]
 
 
 def _parts(key: bytes) -> Iterator[bytes]:

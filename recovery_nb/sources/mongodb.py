@@ -26,8 +26,8 @@ from pymongo.errors import (
 from recovery_nb.audit.redact import redact_text, redact_uri
 from recovery_nb.errors import BadInputError, ConnectionFailedError, RecoveryError
 from recovery_nb.records.batch import RecordBatch
-from recovery_nb.records.elements import elements, id_element, split, split_array
-from recovery_nb.records.keys import canonical, id_value
+from recovery_nb.records.elements import build, elements, id_element, split, split_array
+from recovery_nb.records.keys import canonical
 
 __all__ = ["Database", "Snapshot", "connect"]
 
@@ -64,7 +64,8 @@ def _explain(error: PyMongoError, uri: str) -> RecoveryError:
         )
     if isinstance(error, ConfigurationError):  # of mongodb+srv: what its name's DNS records say is only known now
         return ConnectionFailedError(
-            f"{where} cannot be used: {redact_text(str(error))}", hint="check the host's name and the options in the URI"
+            f"{where} cannot be used: {redact_text(str(error))}",
+            hint="check the host's name and the options in the URI",
         )
     if isinstance(error, ConnectionFailure):
         return ConnectionFailedError(f"{where}: the connection was lost", hint="run the command again")
@@ -103,16 +104,14 @@ def connect(uri: str) -> tuple[RawClient, str]:
             raise BadInputError(
                 f"{redact_uri(uri)} names no database", hint="add its name: mongodb://localhost:27017/NAME"
             ) from None
-        raise BadInputError(
-            f"{redact_uri(uri)} cannot be used: {redact_text(str(error))}", hint=_EXAMPLE
-        ) from None
+        raise BadInputError(f"{redact_uri(uri)} cannot be used: {redact_text(str(error))}", hint=_EXAMPLE) from None
     except (InvalidURI, InvalidName, ValueError) as error:
         detail = "" if "@" in uri else f": {error}"  # the driver quotes parts of the URI in some messages
-        raise BadInputError(
-            f"not a MongoDB URI: {redact_uri(uri)}{detail}", hint=_EXAMPLE
-        ) from None
+        raise BadInputError(f"not a MongoDB URI: {redact_uri(uri)}{detail}", hint=_EXAMPLE) from None
     try:
-        for attempt in stamina.retry_context(on=ConnectionFailure, attempts=3, wait_initial=0.2, wait_max=0.5):
+        for attempt in stamina.retry_context(
+            on=ConnectionFailure, attempts=3, wait_initial=0.2, wait_max=0.5, wait_jitter=0.1
+        ):
             with attempt:
                 client.admin.command("ping")
         client[name].command({"listCollections": 1, "nameOnly": True, "authorizedCollections": True})
@@ -143,6 +142,12 @@ def _batch(reply: bytes) -> tuple[int, list[bytes]]:
     cursor = {name: value for _, name, value in elements(answer[b"cursor"])}
     batch = cursor.get(b"firstBatch") or cursor.get(b"nextBatch") or b""
     return int.from_bytes(cursor[b"id"], "little"), split_array(batch)
+
+
+def _with_ids(ids: Sequence[bytes]) -> Mapping[str, Any]:
+    """Return a query for these `_id`s, each byte as it is: decoding one could change it."""
+    wanted = build([(element[0], str(number).encode(), element[1:]) for number, element in enumerate(ids)])
+    return RawBSONDocument(build([(0x03, b"_id", build([(0x04, b"$in", wanted)]))]))
 
 
 class Database:
@@ -292,8 +297,7 @@ class Database:
         found: dict[bytes, bytes] = {}
         with explained(self._uri):
             for start in range(0, len(ids), _LOOKUP):
-                wanted = [id_value(element) for element in ids[start : start + _LOOKUP]]
-                query: Mapping[str, object] = {"_id": {"$in": wanted}}
+                query = _with_ids(ids[start : start + _LOOKUP])
                 for buffer in self.client[self.name][collection].find_raw_batches(query):
                     for record in split(buffer):
                         element = id_element(record) or b""
@@ -305,9 +309,8 @@ class Database:
         found: set[bytes] = set()
         with explained(self._uri):
             for start in range(0, len(ids), _LOOKUP):
-                wanted = [id_value(element) for element in ids[start : start + _LOOKUP]]
-                found_here = self.client[self.name][collection].find_raw_batches({"_id": {"$in": wanted}}, {"_id": 1})
-                for buffer in found_here:
+                query = _with_ids(ids[start : start + _LOOKUP])
+                for buffer in self.client[self.name][collection].find_raw_batches(query, {"_id": 1}):
                     for record in split(buffer):
                         element = id_element(record) or b""
                         found.add(canonical(element[0], element[1:]))

@@ -27,6 +27,7 @@ __all__ = ["RestorePanel"]
 
 _WIDE = {"width": "99%"}
 _SPACE = "\N{NO-BREAK SPACE}"
+_COLUMNS = "<style>.recovery-nb-differences select { font-family: monospace }</style>"
 _NOTHING = "nothing has been done with this panel yet"
 
 
@@ -107,6 +108,7 @@ class RestorePanel:
         self.confirm.observe(lambda _: self._touch(), "value")
         button = self.buttons
         self.box = ipw.VBox([
+            ipw.HTML(_COLUMNS),
             ipw.HBox([self.collection, *self.statuses.values(), self.text]),
             self.list,
             ipw.HBox([button["previous"], button["next"], button["all"], button["none"], self.state]),
@@ -150,6 +152,8 @@ class RestorePanel:
         button["restore"].disabled = not count or self.confirm.value.strip() != str(count)
         button["preview"].disabled = not picking.picked
         button["rollback"].disabled = self.result is None
+        button["all"].disabled = not picking.matching
+        button["none"].disabled = not picking.picked
         button["previous"].disabled = picking.page == 0
         button["next"].disabled = picking.page >= picking.pages - 1
 

@@ -31,7 +31,7 @@ def found(path: Path) -> dict[str, str]:
 
 
 def test_every_changed_byte_of_a_backup_is_found(backup: Path) -> None:
-    chance = random.Random(20251201)  # noqa: S311 - a seed, so that a failure comes again
+    chance = random.Random(20251201)
     files = sorted(file for file in backup.rglob("*") if file.is_file())
     for _ in range(CHANGES):
         file = chance.choice(files)

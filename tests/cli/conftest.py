@@ -47,6 +47,7 @@ class Cli:
     folder: Path
     db: str = ""
     options: list[str] = field(default_factory=list)
+    before: list[str] = field(default_factory=list)
 
     @property
     def case(self) -> Path:
@@ -54,7 +55,7 @@ class Cli:
 
     def words(self, *words: str | Path) -> list[str]:
         database = ["--db", self.db] if self.db else []
-        return [*COMMAND, *database, *self.options, *map(str, words)]
+        return [*self.before, *COMMAND, *database, *self.options, *map(str, words)]
 
     def __call__(self, *words: str | Path, timeout: float = 60, env: dict[str, str] | None = None, **more: Any) -> Done:
         done = subprocess.run(
@@ -117,6 +118,17 @@ def cli(tmp_path: Path, database: Any) -> Cli:
 def plain(tmp_path: Path) -> Cli:
     """A case without a database."""
     return Cli(tmp_path)
+
+
+@pytest.fixture
+def bound(plain: Cli) -> Cli:
+    """A case of someone whom permissions bind: root without its capability to pass over them."""
+    if os.getuid() == 0:
+        without = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+        if subprocess.run([*without, "true"], capture_output=True, check=False).returncode:
+            pytest.skip("the tests run as root, and setpriv cannot take its capabilities away here")
+        plain.before = without
+    return plain
 
 
 @pytest.fixture

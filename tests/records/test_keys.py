@@ -14,7 +14,7 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.write_concern import WriteConcern
 
 from recovery_nb.records.elements import Element, build, elements
-from recovery_nb.records.keys import canonical, id_value, key_of, key_text
+from recovery_nb.records.keys import canonical, key_of, key_text
 
 Value = tuple[int, bytes]
 
@@ -165,12 +165,6 @@ def test_several_fields_are_shown_with_a_bar_between_them() -> None:
 
     assert key is not None
     assert key_text(key, ("a", "b")) == "1 | x"
-
-
-def test_an_id_element_becomes_its_python_value() -> None:
-    oid = bson.ObjectId()
-
-    assert id_value(b"\x07" + oid.binary) == oid
 
 
 def element(python: object) -> Element:

@@ -203,8 +203,8 @@ def test_by_shape_alone_only_ids_and_dates_are_told() -> None:
     }  # fmt: skip
 
 
-@given(st.integers(-62_135_596_800_000, 253_402_300_799_999), st.sampled_from([0, 60, -720, 330]), st.booleans())
-def test_dates_are_read_as_python_and_javascript_write_them(milliseconds: int, minutes: int, zoned: bool) -> None:
+@given(st.integers(-62_135_596_800_000, 253_402_300_799_999))
+def test_dates_are_read_as_python_and_javascript_write_them(milliseconds: int) -> None:
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
 
     assert parse_date(str(moment.replace(tzinfo=None)).encode()) == milliseconds

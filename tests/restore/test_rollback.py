@@ -35,7 +35,7 @@ else:
 
 def things(bench: Any, count: int) -> tuple[list[bytes], list[bytes]]:
     """Records in the database, and the selection: half of it replaces those, half of it is missing."""
-    made = random.Random(count)  # noqa: S311 - test data
+    made = random.Random(count)
     live = [{"_id": one, "v": "live", "x": made.random()} for one in range(0, count, 2)]
     bench.put(live)
     planned = [bson.encode({"_id": one, "v": "planned", "x": made.randbytes(40)}) for one in range(count)]
@@ -76,7 +76,7 @@ def test_a_killed_restore_leaves_each_record_old_or_planned(bench: Any, seed: in
     before, planned = things(bench, 1_200)
     plan = bench.plan(planned, on_conflict=OnConflict.REPLACE)
     (bench.folder / "source.bson").write_bytes(b"".join(planned))
-    size = random.Random(seed).randrange(1, 150_000)  # noqa: S311 - a seeded place to die
+    size = random.Random(seed).randrange(1, 150_000)
     journal = bench.restores / "any" / "journal.bson"
     kill_when(journal, size, "apply", bench.uri, str(bench.folder), str(plan.path))
     old = {bson.decode(one)["_id"]: one for one in before}

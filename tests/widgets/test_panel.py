@@ -91,6 +91,16 @@ def test_a_click_that_comes_after_a_change_is_refused(panel: RestorePanel, lost:
     assert lost.records["quotes"].count_documents({}) == 50
 
 
+def test_after_each_click_the_buttons_that_make_sense_work_again(panel: RestorePanel) -> None:
+    choose(panel, 0)
+    click(panel, "preview")
+    assert not panel.buttons["all"].disabled
+    assert not panel.buttons["next"].disabled
+    click(panel, "none")
+    assert panel.buttons["preview"].disabled
+    assert panel.list.value == ()
+
+
 def test_a_plan_is_applied_once(panel: RestorePanel, lost: Lost) -> None:
     choose(panel, 0)
     click(panel, "preview")

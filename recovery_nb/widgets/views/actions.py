@@ -49,7 +49,7 @@ def preview(result: RestoreResult) -> Markup:
 def restored(case: Case, result: RestoreResult | None) -> Markup:
     """Show what a restore did; None is one that was not asked for."""
     if result is None:
-        return answer("Nothing was written: `restore` is False.")
+        return answer("Nothing was written: restore = False.")
     if result.dry_run:
         return preview(result)
     tone = "success" if result.success else "partial" if result.restored else "failed"
@@ -65,7 +65,7 @@ def restored(case: Case, result: RestoreResult | None) -> Markup:
 def applied(case: Case, result: RestoreResult, checked: Verification | None) -> Markup:
     """Show what was written and whether it is there; a dry run says that nothing was."""
     if result.dry_run:
-        return answer("Nothing was written: `apply` is False.")
+        return answer("Nothing was written: apply = False.")
     return join(restored(case, result), verified(checked))
 
 

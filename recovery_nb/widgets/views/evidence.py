@@ -33,7 +33,7 @@ def database(case: Case) -> Markup:
 def backup(taken: BackupResult | None) -> Markup:
     """Show a backup that was taken; None is one that was not wanted."""
     if taken is None:
-        return answer("No backup was taken: `backup` is False.", tone="partial")
+        return answer("No backup was taken: backup = False.", tone="partial")
     moment = "at one point in time" if taken.consistent else "while it may have been written to"
     return join(
         answer(f"{pieces(taken.records, 'record')} are safe: read {moment}, written, and read back.", tone="success"),
