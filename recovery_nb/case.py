@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -106,23 +106,27 @@ class Case:
         """The case's catalog."""
         return Catalog(self.folder / "catalog")
 
-    def address(self) -> str:
+    def address(self, uri: str = "") -> str:
         """Return the URI that a driver takes; `embedded:NAME` starts the case's own server.
+
+        Args:
+            uri: Another database than the case's own.
 
         Raises:
             BadInputError: No database was given.
             MissingRequirementError: There is no mongod to start.
         """
-        if not self.uri:
+        uri = uri or self.uri
+        if not uri:
             raise BadInputError(
                 "no database was given",
                 hint="set DATABASE_URI, or use --db mongodb://localhost:27017/NAME or embedded:NAME",
             )
-        if not self.uri.startswith(_EMBEDDED):
-            return self.uri
-        name = self.uri.removeprefix(_EMBEDDED)
+        if not uri.startswith(_EMBEDDED):
+            return uri
+        name = uri.removeprefix(_EMBEDDED)
         if not name or set(name) & set('/\\. "$*<>:|?'):
-            raise BadInputError(f"{self.uri} names no database", hint="write embedded:NAME")
+            raise BadInputError(f"{uri} names no database", hint="write embedded:NAME")
         if not self._server:
             self._server = EmbeddedMongod(self.folder / "embedded").start()
         return self._server.uri(name)
@@ -184,8 +188,8 @@ class Case:
         """A database named as a source is copied into the case first: evidence must not move."""
         if not name.startswith(_URIS):
             return Path(name)
-        with Case(self.folder, name, self.settings, self.emit) as other:
-            return write_backup(other.database, self.folder / "copies", prefix="source", emit=self.emit).path
+        with closing(Database(self.address(name), label=redact_uri(name))) as other:
+            return write_backup(other, self.folder / "copies", prefix="source", emit=self.emit).path
 
     # --- backup ---------------------------------------------------------------------------------------------
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +33,8 @@ RESTORABLE = (Status.MISSING, Status.CHANGED, Status.EQUIVALENT)
 """The differences that a restore can undo."""
 
 _BATCH = 1_000
+_JSON = re.compile(r'"|\{\s*"')
+"""How a line of JSON begins; a compound key is shown as `{a: 1}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +74,9 @@ class Keys:
             by_key[choice.key].append(choice)
         return cls(by_key)
 
-    def find(self, collection: str, key: str) -> Choice | None:
-        """Return what is wanted of a record, None where it was not named."""
-        for choice in self.choices.get(key, ()):
-            if choice.collection in ("", collection):
-                self.matched.add(choice)
-                return choice
-        return None
+    def find(self, collection: str, key: str) -> list[Choice]:
+        """Return what was named of a record; nothing where it was not named."""
+        return [choice for choice in self.choices.get(key, ()) if choice.collection in ("", collection)]
 
     @property
     def unmatched(self) -> list[Choice]:
@@ -102,9 +102,11 @@ def _choice(value: Any, path: Path, line: int) -> Choice:
     else:
         raise BadInputError(f"{path}, line {line}: no key", hint='write {"collection": …, "key": …} or the key alone')
     offset = value.get("offset", -1)
+    if not isinstance(offset, int) or isinstance(offset, bool):
+        raise BadInputError(f"{path}, line {line}: the offset {offset!r} is no number", hint="write it as compare does")
     return Choice(
         _json_key(value[name]), str(value.get("collection", "")), str(value.get("source", "")),
-        offset if isinstance(offset, int) else -1,
+        offset,
     )  # fmt: skip
 
 
@@ -123,7 +125,8 @@ def read_keys(path: Path) -> Keys:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise BadInputError(f"cannot read the keys file {path}: {reason}", hint="name a text file of keys") from None
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    # Not splitlines: a key may hold what Unicode counts as the end of a line.
+    lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
         raise BadInputError(f"the keys file {path} is empty", hint="write one key a line")
     try:
@@ -131,9 +134,11 @@ def read_keys(path: Path) -> Keys:
             return Keys.of(_choice(value, path, number) for number, value in enumerate(json.loads(text), 1))
         header = next(csv.reader([lines[0][1]]))
         if "key" in header and len(header) > 1:
-            return Keys.of(_choice(_row(row), path, n) for n, row in enumerate(csv.DictReader(text.splitlines()), 2))
+            return Keys.of(
+                _choice(_row(row), path, n) for n, row in enumerate(csv.DictReader(io.StringIO(text, newline="")), 2)
+            )
         return Keys.of(
-            _choice(json.loads(line), path, number) if line[0] in '{"' else Choice(line)
+            _choice(json.loads(line), path, number) if _JSON.match(line) else Choice(line)
             for number, line in lines
             if not (number == lines[0][0] and line == "key")
         )
@@ -155,24 +160,37 @@ def _named(entries: Iterable[SourceEntry], name: str) -> SourceEntry:
     raise BadInputError(f"{name} is not a source of this comparison", hint="name it by its path")
 
 
-def _alternatives(comparison: Comparison, keys: Keys) -> dict[tuple[str, bytes], dict[str, Any]]:
-    """Return the candidates that the analyst chose over the best one."""
-    wanted = [choice for choices in keys.choices.values() for choice in choices if choice.source or choice.offset >= 0]
-    if not wanted:
-        return {}
+def _alternatives(comparison: Comparison, keys: Keys) -> dict[Choice, dict[tuple[str, bytes], list[dict[str, Any]]]]:
+    """Return, for each choice that names a source or a place, the candidates it means, by record."""
     entries = list(comparison.sources.values())
+    wanted = [one for many in keys.choices.values() for one in many if one.source or one.offset >= 0]
     ids = {choice: _named(entries, choice.source).id if choice.source else "" for choice in wanted}
-    found: dict[tuple[str, bytes], dict[str, Any]] = {}
+    found: dict[Choice, dict[tuple[str, bytes], list[dict[str, Any]]]] = {choice: {} for choice in wanted}
+    if not wanted:
+        return found
     for row in comparison.candidates():
-        for choice in wanted:
-            if (
-                choice.key == row["key"]
-                and choice.collection in ("", row["collection"])
-                and ids[choice] in ("", row["source"])
-                and choice.offset in (-1, row["offset"])
-            ):
-                found.setdefault((row["collection"], row["key_bytes"]), row)
+        for choice in keys.find(row["collection"], row["key"]):
+            if choice in ids and ids[choice] in ("", row["source"]) and choice.offset in (-1, row["offset"]):
+                found[choice].setdefault((row["collection"], row["key_bytes"]), []).append(row)
     return found
+
+
+def _picked(rows: Iterable[dict[str, Any]], comparison: Comparison, keys: Keys) -> Iterator[dict[str, Any]]:
+    """Yield the differences that the analyst named, each with the place of the version that was chosen."""
+    alternatives = _alternatives(comparison, keys)
+    for row in rows:
+        for choice in keys.find(row["collection"], row["key"]):
+            if choice not in alternatives:
+                keys.matched.add(choice)
+                yield row
+                break
+            # A choice that means nothing of this record takes no other version in its stead.
+            if versions := alternatives[choice].get((row["collection"], row["key_bytes"])):
+                keys.matched.add(choice)
+                several = len({version["fingerprint"] for version in versions}) > 1
+                hold = "several versions answer to this choice: name one by its source and offset" if several else ""
+                yield {**row, **{name: versions[0][name] for name in _PLACE}, "note": hold}
+                break
 
 
 def select(
@@ -187,15 +205,8 @@ def select(
         DamagedSourceError: A source has changed since it was compared.
         BadInputError: A chosen source is none of this comparison.
     """
-    chosen = _alternatives(comparison, keys) if keys else {}
     rows = comparison.rows(RESTORABLE if keys else statuses)
-    picked = (
-        {**row, **{name: chosen[place][name] for name in _PLACE}, "note": ""}
-        if (place := (row["collection"], row["key_bytes"])) in chosen
-        else row
-        for row in rows
-        if keys is None or keys.find(row["collection"], row["key"])
-    )
+    picked = iter(rows if keys is None else _picked(rows, comparison, keys))
     while batch := list(islice(picked, _BATCH)):
         yield from _load(comparison, database, batch, named=keys is not None)
 

@@ -32,7 +32,7 @@ from recovery_nb.errors import BadInputError
 from recovery_nb.events import Emit, Event, silent
 from recovery_nb.files import sync_file, sync_folder, write_json
 from recovery_nb.records.batch import Damage, Ref
-from recovery_nb.records.elements import InvalidRecordError, build, elements, find_element, id_element
+from recovery_nb.records.elements import Element, InvalidRecordError, build, elements, find_element, id_element
 from recovery_nb.records.keys import DEFAULT_KEY, canonical, key_of, key_text
 from recovery_nb.records.rehydrate import Evidence
 from recovery_nb.records.schema import observe
@@ -157,7 +157,7 @@ def _compare(
     readings = Readings(catalog, by_source, evidence)
     used = [source for source in sources if source.id in by_source]
     read = {source.id: readings.read(source, folder, keys=keys, emit=emit) for source in used}
-    damage = {source.id: [*source.damage, *read[source.id].damage] for source in used}
+    damage: dict[str, list[Damage | DamageEntry]] = {s.id: [*s.damage, *read[s.id].damage] for s in used}
     work = _Work(database, readings, used, folder, emit, by_source, damage, notes)
     (folder / "scratch").mkdir()
     counts: dict[str, Counts] = {}
@@ -177,7 +177,10 @@ def _compare(
         records={name: live[name].records for name in names},
         keys={name: list(keys[name]) for name in names},
         sources=[source.id for source in used], placed=by_source,
-        placements=[{"source": p.source.name, "given": p.given, "collection": p.collection, "reason": p.reason} for p in placements],
+        placements=[
+            {"source": p.source.name, "given": p.given, "collection": p.collection, "reason": p.reason}
+            for p in placements
+        ],
         conversions=[list(row) for one in read.values() for row in one.conversions],
         uncovered=[name for name in plain if name not in names] if not request.collection else [],
         notes=work.notes,
@@ -336,7 +339,7 @@ class _Stage:
 
     def _by_key(self, rows: Sequence[Mapping[str, Any]]) -> dict[bytes, bytes]:
         """Return the `_id`s that the database now has for the keys of these rows, where `_id` is not the key."""
-        wanted = []
+        wanted: list[Element] = []
         for candidate in self._candidates(rows).values():
             parts = [(name.encode(), find_element(candidate, name)) for name in self.key]
             equal = [(0x03, name, build([(found[0], b"$eq", found[1])])) for name, found in parts if found]

@@ -111,6 +111,7 @@ def refuse_bad_key(screen: Screen, collection: str, key: Sequence[str], sources:
         )
         if shared:
             raise BadInputError(
-                f"the key {label} is not unique: {shared:,} keys stand for several records of {collection} in {source.path}",
+                f"the key {label} is not unique: {shared:,} keys stand for several records of {collection} "
+                f"in {source.path}",
                 hint="name fields that together identify a record",
             )

@@ -81,9 +81,7 @@ def open_source(path: Path) -> FileSource:
     if not path.exists():
         raise BadInputError(f"{path} does not exist", hint="check the path")
     if not path.is_file():
-        raise BadInputError(
-            f"{path} is neither a file nor a folder", hint="name a backup, an export or a dump"
-        )
+        raise BadInputError(f"{path} is neither a file nor a folder", hint="name a backup, an export or a dump")
     head = _head(path)
     if not head.strip(b" \t\r\n"):
         raise DamagedSourceError(f"{path} is empty", hint="look for another copy of it")
@@ -200,9 +198,7 @@ def find_by_pattern(
                 _add(found, DumpSource, where)
             for path in files:
                 relative = path.relative_to(folder)
-                if path.name.endswith(_METADATA) or not any(
-                    _matches(relative, pattern) for pattern in patterns
-                ):
+                if path.name.endswith(_METADATA) or not any(_matches(relative, pattern) for pattern in patterns):
                     continue
                 _add(found, open_source, path)
     found.sources = list({source.path.absolute(): source for source in found.sources}.values())
