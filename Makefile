@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test lint bench soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ lint: $(VENV)/.installed-dev ## check style, types and the direction of imports
 
 bench: $(VENV)/.installed-dev ## measure against plain draining, in one run, as ratios
 	$(BIN)/python benchmarks/run.py
+
+soak: $(VENV)/.installed-dev ## the long campaigns of kills, damage and fuzz (test runs a small share)
+	RECOVERY_NB_SOAK=20 $(BIN)/python -m pytest -n 2 --timeout 0 tests/records tests/sources tests/audit tests/backups tests/restore tests/cli
 
 clean: ## remove what make created
 	rm -rf $(VENV) demo

@@ -372,6 +372,8 @@ class Case:
         Raises:
             BadInputError: There is no such thing.
         """
+        if Path(target or self.folder).absolute() == self.folder and not self.audit.path.is_file():
+            raise BadInputError(f"{target or self.folder} holds no case", hint="name its folder with --case")
         with self._audited("verify", target=str(target or self.folder)) as outcome:
             self.verified = verify_target(
                 str(target or self.folder),

@@ -116,14 +116,12 @@ def verify_target(
     if path.is_dir() and (path / "restore.json").is_file():
         return _restore(path, address)
     if path.absolute() == case:
-        if not audit.path.is_file():
-            raise BadInputError(f"{path} holds no case", hint="name its folder with --case")
         return _case(case, address, audit, emit)
     if path.is_dir() and (path / "audit.jsonl").is_file():
         return _case(path.absolute(), address, AuditLog(path / "audit.jsonl"), emit)
     if path.is_dir() and (path / _RUN).is_file():
         return verify_run(path)
-    if not path.exists():
+    if not path.is_file() and not path.is_dir():
         known = ", ".join(info.id for info in list_restores(case / "restores")[-5:]) or "none"
         raise BadInputError(
             f"{target} is no backup, restore, run or case",

@@ -88,8 +88,12 @@ def _json_key(value: Any) -> str:
     """Return a key given as (Extended) JSON in the form that comparisons show."""
     if isinstance(value, str):
         return value
-    document = json_util.loads(json.dumps({"_id": value}))
-    key = key_of(bson.encode(document))
+    try:
+        key = key_of(bson.encode(json_util.loads(json.dumps({"_id": value}))))
+    except (ValueError, TypeError, OverflowError, BSONError) as error:
+        raise BadInputError(
+            f"{json.dumps(value)[:100]} is no key: {error}", hint="write it as Extended JSON, or as compare shows it"
+        ) from None
     return key_text(key) if key else ""
 
 
@@ -105,8 +109,7 @@ def _choice(value: Any, path: Path, line: int) -> Choice:
     if not isinstance(offset, int) or isinstance(offset, bool):
         raise BadInputError(f"{path}, line {line}: the offset {offset!r} is no number", hint="write it as compare does")
     return Choice(
-        _json_key(value[name]), str(value.get("collection", "")), str(value.get("source", "")),
-        offset,
+        _json_key(value[name]), str(value.get("collection", "")), str(value.get("source", "")), offset
     )  # fmt: skip
 
 
@@ -199,14 +202,15 @@ def select(
     """Yield the records to be restored, with the database's version of each as it is now.
 
     Records that are named by key are taken whatever their status among `RESTORABLE`, and also where the
-    database's version is newer: the analyst has decided.
+    database's version is newer: the analyst has decided. Where a source holds several versions of a record, no
+    one can tell which it was: it is a difference with a note, and is left out until one is named by its place.
 
     Raises:
         DamagedSourceError: A source has changed since it was compared.
         BadInputError: A chosen source is none of this comparison.
     """
     rows = comparison.rows(RESTORABLE if keys else statuses)
-    picked = iter(rows if keys is None else _picked(rows, comparison, keys))
+    picked = (row for row in (rows if keys is None else _picked(rows, comparison, keys)) if not row["note"])
     while batch := list(islice(picked, _BATCH)):
         yield from _load(comparison, database, batch, named=keys is not None)
 
@@ -233,7 +237,7 @@ def _load(comparison: Comparison, database: Database, rows: list[dict[str, Any]]
         yield Selected(
             collection=row["collection"], key_text=row["key"], id=element, current=there, planned=planned[number],
             source=row["source"], ref=Ref(row["member"], row["offset"], row["length"]), inferred=row["inferred"],
-            newer="" if named else row["newer"], hold=row["note"],
+            newer="" if named else row["newer"],
         )  # fmt: skip
 
 

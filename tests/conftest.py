@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,9 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from pymongo import MongoClient
 
 from recovery_nb.embedded import EmbeddedMongod
+
+
+SOAK = int(os.environ.get("RECOVERY_NB_SOAK", "1"))
+"""How many times more trials the campaigns of kills, damage and fuzz make; `make soak` sets it."""
+
+settings.register_profile("soak", max_examples=100 * SOAK, deadline=None)
+if SOAK > 1:
+    settings.load_profile("soak")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a test marked `seeded(n)` the seeds 0 to n-1, and as many times more when soaking."""
+    if marker := metafunc.definition.get_closest_marker("seeded"):
+        metafunc.parametrize("seed", range(marker.args[0] * SOAK))
 
 
 @dataclass(frozen=True, slots=True)

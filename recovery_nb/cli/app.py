@@ -326,12 +326,15 @@ def recover(
     output: Annotated[Path | None, typer.Option(help="Write the JSON report here too.", metavar="FILE")] = None,
 ) -> int:  # fmt: skip
     """The whole workflow in one go: backup, scan, compare, report; and restore, if a file is named."""
+    from recovery_nb.cli.export import check_folder  # noqa: PLC0415 - see the module's docstring
     from recovery_nb.recovery import recover as run_recovery  # noqa: PLC0415 - see the module's docstring
     from recovery_nb.reports import write_json  # noqa: PLC0415 - as above
 
     console: Console = context.obj.console
     if target_collection and not restore_file:
         raise BadInputError("--target-collection needs --restore FILE", hint="name the file to restore from")
+    if output:
+        check_folder(output)
     with console.progress() as emit, context.obj.open(emit) as case:
         outcome = run_recovery(case, backup=not no_backup, source=restore_file, target=target_collection)
         path = case.save_report(outcome.report)

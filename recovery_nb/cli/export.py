@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from recovery_nb.compare.result import Comparison
 from recovery_nb.errors import BadInputError, RecoveryError
 
-__all__ = ["check_out", "export"]
+__all__ = ["check_folder", "check_out", "export"]
 
 _FORMATS = (".parquet", ".jsonl", ".csv")
 _TEXTS = ("collection", "status", "key", "source_name", "confidence", "inferred", "candidates", "newer", "note",
@@ -31,8 +31,19 @@ def check_out(path: Path) -> None:
         raise BadInputError(f"{path} has no known ending", hint=f"end it in {', '.join(_FORMATS)}")
     if path.exists():
         raise BadInputError(f"{path} exists already", hint="choose another name, or move it away")
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a file whose folder cannot be written to before any work is done.
+
+    Raises:
+        BadInputError: Its folder does not exist or cannot be written to, or it is a folder itself.
+    """
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise BadInputError(f"{path.parent} cannot be written to", hint="choose another folder")
+    if path.is_dir():
+        raise BadInputError(f"{path} is a folder", hint="name a file in it")
 
 
 def export(comparison: Comparison, path: Path) -> None:

@@ -71,7 +71,7 @@ def test_five_thousand_mixed_writes_leave_no_trace(bench: Any) -> None:
     assert (again.already, again.reverted, bench.raw()) == (True, 0, before)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.seeded(6)
 def test_a_killed_restore_leaves_each_record_old_or_planned(bench: Any, seed: int) -> None:
     before, planned = things(bench, 1_200)
     plan = bench.plan(planned, on_conflict=OnConflict.REPLACE)
