@@ -17,9 +17,10 @@ from urllib.parse import quote
 from bson import json_util
 
 from recovery_nb._version import __version__
-from recovery_nb.backups.files import HashedFile, read_back, sync_folder, write_whole
+from recovery_nb.backups.files import HashedFile, read_back, write_whole
 from recovery_nb.backups.job import Job
 from recovery_nb.backups.manifest import MANIFEST, CollectionEntry, FileEntry, Manifest, render
+from recovery_nb.files import sync_folder
 
 __all__ = ["file_stem", "write"]
 

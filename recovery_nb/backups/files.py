@@ -12,7 +12,7 @@ from typing import Self
 
 from recovery_nb.errors import RecoveryError
 
-__all__ = ["HashedFile", "hash_file", "opened", "read_back", "sync_folder", "write_whole"]
+__all__ = ["HashedFile", "hash_file", "opened", "read_back", "write_whole"]
 
 _BLOCK = 1024 * 1024
 
@@ -98,15 +98,6 @@ def opened(path: Path) -> Iterator[int]:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(path: Path) -> None:
-    """Bring the names in a folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

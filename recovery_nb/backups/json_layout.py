@@ -9,9 +9,10 @@ from pathlib import Path
 import orjson
 
 from recovery_nb._version import __version__
-from recovery_nb.backups.files import HashedFile, read_back, sync_folder
+from recovery_nb.backups.files import HashedFile, read_back
 from recovery_nb.backups.job import Job
 from recovery_nb.backups.manifest import CollectionEntry
+from recovery_nb.files import sync_folder
 from recovery_nb.records.extended_json import to_json
 
 __all__ = ["sorted_compact", "write"]

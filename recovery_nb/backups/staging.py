@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
-from recovery_nb.backups.files import sync_folder
 from recovery_nb.errors import BadInputError, ConflictError, RecoveryError
 from recovery_nb.events import Emit, Event
+from recovery_nb.files import sync_folder
 
 __all__ = ["explained_writes", "prepare_folder", "publish", "require_space", "staging", "sweep"]
 

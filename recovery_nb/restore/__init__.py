@@ -10,11 +10,10 @@ from recovery_nb.restore.files import RestoreInfo, State, list_restores, open_re
 from recovery_nb.restore.plan import Action, OnConflict, Plan, Selected, Write
 from recovery_nb.restore.planning import make_plan
 from recovery_nb.restore.rollback import RollbackResult, rollback
-from recovery_nb.restore.verify import Finding, Verification, verify_restore
+from recovery_nb.restore.verify import verify_restore
 
 __all__ = [
     "Action",
-    "Finding",
     "OnConflict",
     "Payload",
     "Plan",
@@ -24,7 +23,6 @@ __all__ = [
     "RollbackResult",
     "Selected",
     "State",
-    "Verification",
     "Write",
     "apply",
     "list_restores",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from recovery_nb.records.keys import canonical
@@ -12,36 +11,9 @@ from recovery_nb.restore.rollback import read_journal
 from recovery_nb.restore.shape import fingerprint
 from recovery_nb.restore.target import Target
 from recovery_nb.sources.mongodb import explained
+from recovery_nb.verification import Problem, Verification
 
-__all__ = ["Finding", "Verification", "verify_restore"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that is not as it should be.
-
-    Attributes:
-        what: What is wrong.
-        where: The collection and the key, or the file.
-    """
-
-    what: str
-    where: str
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """What a check found.
-
-    Attributes:
-        ok: Whether there is no problem.
-        checked: How many records were compared.
-        problems: What is not as it should be.
-    """
-
-    ok: bool
-    checked: int
-    problems: list[Finding] = field(default_factory=list)
+__all__ = ["verify_restore"]
 
 
 def verify_restore(restore_dir: Path, uri: str) -> Verification:
@@ -56,12 +28,12 @@ def verify_restore(restore_dir: Path, uri: str) -> Verification:
     """
     info = open_restore(restore_dir)
     journal = read_journal(restore_dir)
-    problems: list[Finding] = []
+    problems: list[Problem] = []
     checked = 0
     if info.state is State.DONE and not (journal.ended and not journal.torn):
-        problems.append(Finding(f"damaged from byte {journal.end:,} on", str(journal.path)))
+        problems.append(Problem(f"damaged from byte {journal.end:,} on", str(journal.path)))
     if info.state not in (State.DONE, State.ROLLED_BACK):
-        problems.append(Finding(f"it did not end: {info.state}", info.id))
+        problems.append(Problem(f"it did not end: {info.state}", info.id))
     with explained(uri), Target(uri) as target:
         for batch, intents in journal.batches():
             found = target.read(intents[0].collection, [intent.id for intent in intents])
@@ -74,8 +46,8 @@ def verify_restore(restore_dir: Path, uri: str) -> Verification:
                 undone = info.state is State.ROLLED_BACK or left is not None
                 what = _wrong(intent, there, undone=undone, open_end=batch not in journal.settled)
                 if what:
-                    problems.append(Finding(what, f"{intent.collection}/{intent.key}"))
-    return Verification(not problems, checked, problems)
+                    problems.append(Problem(what, f"{intent.collection}/{intent.key}"))
+    return Verification(info.id, not problems, checked, tuple(problems))
 
 
 def _wrong(intent: Intent, there: bytes | None, *, undone: bool, open_end: bool) -> str:
