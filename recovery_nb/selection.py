@@ -15,6 +15,7 @@ from typing import Any
 
 import bson
 from bson import json_util
+from bson.errors import BSONError
 
 from recovery_nb.catalog.entry import SourceEntry
 from recovery_nb.compare.model import Status

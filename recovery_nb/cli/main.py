@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 import typer
+import typer.main
 
 from recovery_nb.cli.console import Console
 from recovery_nb.errors import RecoveryError
@@ -69,8 +70,13 @@ def _run(words: list[str], console: Console) -> int:
     try:
         from recovery_nb.cli.app import app  # noqa: PLC0415 - an interrupt while it is imported is one line, too
 
-        result = app(words, prog_name="recovery-nb", standalone_mode=False)
+        # Not by calling `app`: that turns an interrupt and a closed pipe into exit codes without a word.
+        command = typer.main.get_command(app)
+        with command.make_context("recovery-nb", words) as context:
+            result = command.invoke(context)
         return result if isinstance(result, int) else 0
+    except typer.Exit as end:
+        return end.exit_code
     except KeyboardInterrupt:
         console.error("interrupted; what was finished is kept, what was not is undone or journalled")
         return INTERRUPTED
@@ -78,8 +84,6 @@ def _run(words: list[str], console: Console) -> int:
         console.error("not confirmed; nothing was changed")
     except typer.TyperException as error:
         console.error(_usage(error))
-    except SystemExit:  # how the parser's library ends when the reader of stdout went away
-        return 2
     except BrokenPipeError:
         raise
     except Exception as error:

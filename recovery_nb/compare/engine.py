@@ -267,7 +267,7 @@ class _Stage:
         source = None if row.get("source") is None else self.sources[row["source"]]
         inferred, ambiguous = row.get("inferred") or "", bool(row.get("ambiguous"))
         return {
-            "collection": self.name, "status": status.value, "key": key_text(row["key"], self.key),
+            "collection": self.name, "status": status.value, "key": self._shown(row),
             "key_bytes": row["key"], "id": row.get("database_id") or row.get("id"), "current": row.get("current"),
             "source": source.id if source else None, "source_name": source.name if source else None,
             "source_collection": row.get("collection"), "member": row.get("member"), "offset": row.get("offset"),
@@ -277,6 +277,12 @@ class _Stage:
             "newer": "", "note": f"{source.name} holds several versions of this key" if source and ambiguous else "",
             "fields": [], "changes": "[]",
         }  # fmt: skip
+
+    def _shown(self, row: Mapping[str, Any]) -> str:
+        """Return the key for people; a record of the database that lacks a key of fields goes by its `_id`."""
+        if row["key"] is None:
+            return f"_id {key_text(_canonical(row['database_id']))}"
+        return key_text(row["key"], self.key)
 
     def _add(self, row: dict[str, Any]) -> None:
         self.found[Status(row["status"])] += 1

@@ -36,7 +36,7 @@ class Placement:
 
 def stem_collection(name: str) -> str:
     """Return the collection that a file's name suggests: `export_quotes_20251201.json` gives `quotes`, or ""."""
-    stem = _STAMP.sub("", _PREFIX.sub("", name.rsplit("/", 1)[-1]))
+    stem = _STAMP.sub(".", _PREFIX.sub("", name.rsplit("/", 1)[-1]))
     parts = [part for part in stem.split(".") if part and part.lower() not in _FORMS]
     return re.sub(r"_data$", "", parts[0]).strip("_-") if parts else ""
 

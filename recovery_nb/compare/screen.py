@@ -56,7 +56,7 @@ _SCREEN = """
 CREATE OR REPLACE TABLE screened AS
 SELECT
     CASE WHEN b.key IS NULL THEN 'extra' WHEN d.key IS NULL THEN 'missing' ELSE 'changed' END AS status,
-    coalesce(d.key, b.key, d.id) AS key, d.id AS database_id, d.fingerprint AS current,
+    coalesce(d.key, b.key) AS key, d.id AS database_id, d.fingerprint AS current,
     b.source, b.collection, b.member, b."offset", b.length, b.id, b.fingerprint, b.inferred,
     coalesce(b.candidates, 0) AS candidates, coalesce(b.ambiguous, false) AS ambiguous
 FROM live d FULL JOIN best b ON d.key = b.key

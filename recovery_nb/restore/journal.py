@@ -190,11 +190,11 @@ class JournalReader:
             for raw in _entries(file):
                 entry = RawBSONDocument(raw, _RAW)
                 try:
-                    kind = entry["t"]
+                    kind, number, mark = entry["t"], entry.get("b"), entry.get("h")
                 except (KeyError, bson.InvalidBSON):
                     break
                 if kind == "mark":
-                    if digest.digest() != bytes(entry["h"]):
+                    if digest.digest() != mark:
                         break
                     self.mark = digest.digest()
                     self._accept(others, batch, file.tell())
@@ -202,7 +202,7 @@ class JournalReader:
                     continue
                 digest.update(raw)
                 if kind == "intent":
-                    batch = entry["b"]
+                    batch = number
                 else:
                     others.append(entry)
             self.torn = self.end < size

@@ -62,6 +62,10 @@ def _explain(error: PyMongoError, uri: str) -> RecoveryError:
             f"{where} does not answer (3 tries)",
             hint="check host, port and network, and that mongod runs there",
         )
+    if isinstance(error, InvalidName):
+        return BadInputError(
+            f"{where} can hold no collection of that name: {error}", hint="name another with --target-collection"
+        )
     if isinstance(error, ConfigurationError):  # of mongodb+srv: what its name's DNS records say is only known now
         return ConnectionFailedError(
             f"{where} cannot be used: {redact_text(str(error))}",

@@ -9,7 +9,7 @@ from html import escape
 from recovery_nb.reports.colours import COLOURS
 from recovery_nb.reports.html import Markup
 
-__all__ = ["answer", "cut", "folded", "pieces", "steps"]
+__all__ = ["answer", "cut", "folded", "pieces", "steps", "unbroken"]
 
 _COMMAND = re.compile(r"`([^`]+)`")
 _CODE = "padding: 1px 5px; border-radius: 3px; background-color: rgba(128, 128, 128, 0.14); overflow-wrap: anywhere"
@@ -51,3 +51,8 @@ def steps(lines: Iterable[str]) -> Markup:
     items = (_COMMAND.sub(rf'<code style="{_CODE}">\1</code>', escape(line)) for line in lines)
     body = "".join(f'<li style="margin: 4px 0">{item}</li>' for item in items)
     return Markup(f'<ol style="color: inherit; padding-left: 24px">{body}</ol>')
+
+
+def unbroken(text: str) -> Markup:
+    """Return a text that is never broken into lines: a time, a short name."""
+    return Markup(f'<span style="white-space: nowrap">{escape(text)}</span>')

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -20,8 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = [
@@ -54,6 +53,7 @@ class Watch:
 def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with sync_api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield chromium
@@ -109,6 +109,13 @@ def lab(tmp_path: Path) -> Callable[[dict[str, str]], Any]:
 
     @contextmanager
     def start(environment: dict[str, str]) -> Iterator[Lab]:
+        # A UNIX socket's path holds 107 characters: a test's own folder is too deep for a kernel's sockets.
+        with tempfile.TemporaryDirectory(prefix="lab") as sockets:
+            with serve({**environment, "JUPYTER_RUNTIME_DIR": sockets}) as server:
+                yield server
+
+    @contextmanager
+    def serve(environment: dict[str, str]) -> Iterator[Lab]:
         root, own = tmp_path / "work", tmp_path / "jupyter"
         root.mkdir(exist_ok=True)
         config = own / "config" / "labconfig"
@@ -117,7 +124,7 @@ def lab(tmp_path: Path) -> Callable[[dict[str, str]], Any]:
         (config / "page_config.json").write_text(json.dumps(silent))
         port, token = _free_port(), secrets.token_hex(16)
         folders = {
-            "JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "run",
+            "JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data",
             "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython",
             "HOME": "home",
         }  # fmt: skip

@@ -141,6 +141,20 @@ def test_the_password_is_nowhere_in_the_case(steps: Step, shop: Shop) -> None:
     assert not [path for path in files if PASSWORD.encode() in path.read_bytes()]
 
 
+def test_an_empty_case_is_one_clear_line(shop: Shop, tmp_path: Path) -> None:
+    run = Shop("", shop.records, shop.evidence, tmp_path / "case").run("5_verify")
+    assert (run.status, run.exit_code) == ("failed", 2)
+    assert run.error == f"BadInputError: {tmp_path / 'case'} holds no case; name its folder with --case (cell [3])"
+
+
+def test_a_private_database_serves_one_notebook_after_the_other(shop: Shop, tmp_path: Path) -> None:
+    """The embedded server is started by a notebook and stopped at its end."""
+    case = tmp_path / "case"
+    run = Shop("", shop.records, shop.evidence, case).run("2_backup", database="embedded:shop")
+    assert (run.status, run.exit_code, run.error) == ("success", 0, "")
+    assert not (case / "embedded" / "holder.json").exists()
+
+
 def test_a_wrong_order_is_one_clear_line(shop: Shop, tmp_path: Path) -> None:
     elsewhere = Shop(shop.uri, shop.records, shop.evidence, tmp_path / "case")
     run = elsewhere.run("4_restore")

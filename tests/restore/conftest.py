@@ -21,13 +21,13 @@ from recovery_nb.restore import (
     RestoreResult,
     RollbackResult,
     Selected,
-    Verification,
     Write,
     apply,
     make_plan,
     rollback,
     verify_restore,
 )
+from recovery_nb.verification import Verification
 
 
 class Database(Protocol):

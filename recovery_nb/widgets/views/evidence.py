@@ -10,7 +10,7 @@ from recovery_nb.catalog.entry import SourceEntry
 from recovery_nb.facts import source_facts
 from recovery_nb.reports import Report, SourceFacts
 from recovery_nb.reports.html import Markup, facts, join, table
-from recovery_nb.widgets.markup import answer, cut, folded, pieces
+from recovery_nb.widgets.markup import answer, cut, folded, pieces, unbroken
 from recovery_nb.widgets.verdicts import shortfalls
 
 __all__ = ["backup", "database", "samples", "short", "sources"]
@@ -22,9 +22,13 @@ _TYPES = {"full": "kept", "relaxed": "number widths lost", "plain": "lost"}
 def database(case: Case) -> Markup:
     """Show which database the case is about, and what it holds now."""
     held = case.counts()
-    total = pieces(sum(held.values()), "record")
+    name, total = case.database.name, pieces(sum(held.values()), "record")
+    if held:
+        head = answer(f"The database {name} holds {total} in {pieces(len(held), 'collection')}.")
+    else:
+        head = answer(f"The database {name} is empty.", tone="failed")
     return join(
-        answer(f"The database {case.database.name} holds {total} in {pieces(len(held), 'collection')}."),
+        head,
         table(["collection", "records"], held.items(), caption="In the database now") if held else "",
         facts({"server": case.database.label.partition("?")[0], "case": case.folder}),
     )
@@ -35,9 +39,15 @@ def backup(taken: BackupResult | None) -> Markup:
     if taken is None:
         return answer("No backup was taken: backup = False.", tone="partial")
     moment = "at one point in time" if taken.consistent else "while it may have been written to"
+    if taken.records:
+        safe = pieces(taken.records, "record is", "records are")
+        head = answer(f"{safe} safe: read {moment}, written, and read back.", tone="success")
+    else:
+        head = answer("There was nothing to copy: the backup is as empty as the database.", tone="partial")
+    rows = taken.collections.items()
     return join(
-        answer(f"{pieces(taken.records, 'record')} are safe: read {moment}, written, and read back.", tone="success"),
-        table(["collection", "records"], taken.collections.items(), caption="In the backup"),
+        head,
+        table(["collection", "records"], rows, caption="In the backup") if rows else "",
         facts({"backup": taken.path, "taken at": f"{taken.taken_at:%Y-%m-%d %H:%M:%S} UTC",
                "size": f"{taken.bytes:,} bytes in {taken.seconds:.1f} s"}),
     )  # fmt: skip
@@ -69,7 +79,7 @@ def _source(entry: SourceEntry) -> list[object]:
     harm = [f"{one.member or entry.name} at byte {one.offset:,}: {one.reason}" for one in shown.damage[:_FIRST]]
     if entry.checksum_ok is False:
         harm.append("its checksum does not hold")
-    when = f"{entry.taken_at:%Y-%m-%d\N{NO-BREAK SPACE}%H:%M}"
+    when = unbroken(f"{entry.taken_at:%Y-%m-%d %H:%M}")
     return [shown.path, shown.kind, _TYPES[shown.typing], when, shown.record_count, "; ".join(harm)]
 
 

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from recovery_nb.case import Case
 from recovery_nb.reports import Report
 from recovery_nb.reports.html import Markup, join, table
-from recovery_nb.widgets.markup import answer, cut, pieces, steps
+from recovery_nb.widgets.markup import answer, cut, pieces, steps, unbroken
 
 __all__ = ["audit", "report"]
 
 _FEW = 20
-_SPACE = "\N{NO-BREAK SPACE}"
 
 
 def report(found: Report) -> Markup:
@@ -50,7 +49,7 @@ def audit(case: Case) -> Markup:
     check = case.audit.verify()
     last = deque(case.audit.entries(), maxlen=_FEW)
     rows = [
-        [entry.seq, entry.time[:19].replace("T", _SPACE), entry.actor, entry.action, _details(entry.details)]
+        [entry.seq, unbroken(entry.time[:19].replace("T", " ")), entry.actor, entry.action, _details(entry.details)]
         for entry in last
     ]
     whole = "the chain of hashes is whole" if check.ok else pieces(len(check.problems), "problem")
