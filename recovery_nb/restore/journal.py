@@ -202,7 +202,7 @@ class JournalReader:
                     continue
                 digest.update(raw)
                 if kind == "intent":
-                    batch = number
+                    batch = number or 0
                 else:
                     others.append(entry)
             self.torn = self.end < size
