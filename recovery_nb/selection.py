@@ -91,7 +91,7 @@ def _json_key(value: Any) -> str:
         return value
     try:
         key = key_of(bson.encode(json_util.loads(json.dumps({"_id": value}))))
-    except (ValueError, TypeError, OverflowError, BSONError) as error:
+    except (ValueError, TypeError, ArithmeticError, BSONError) as error:
         raise BadInputError(
             f"{json.dumps(value)[:100]} is no key: {error}", hint="write it as Extended JSON, or as compare shows it"
         ) from None

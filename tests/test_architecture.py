@@ -11,13 +11,45 @@ PACKAGE = Path(__file__).parents[1] / "recovery_nb"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "_notebooks" not in path.parts)
 
 WRITES = frozenset(
-    "insert_one insert_many replace_one update_one update_many delete_one delete_many bulk_write find_one_and_delete "
-    "find_one_and_replace find_one_and_update create_collection create_index create_indexes drop_index drop_indexes "
-    "drop_collection drop_database".split()
+    [
+        "insert_one",
+        "insert_many",
+        "replace_one",
+        "update_one",
+        "update_many",
+        "delete_one",
+        "delete_many",
+        "bulk_write",
+        "find_one_and_delete",
+        "find_one_and_replace",
+        "find_one_and_update",
+        "create_collection",
+        "create_index",
+        "create_indexes",
+        "drop_index",
+        "drop_indexes",
+        "drop_collection",
+        "drop_database",
+    ]
 )
 COMMANDS = frozenset(
-    "insert update delete findAndModify create createIndexes drop dropDatabase dropIndexes collMod renameCollection "
-    "bulkWrite applyOps cloneCollectionAsCapped convertToCapped".split()
+    [
+        "insert",
+        "update",
+        "delete",
+        "findAndModify",
+        "create",
+        "createIndexes",
+        "drop",
+        "dropDatabase",
+        "dropIndexes",
+        "collMod",
+        "renameCollection",
+        "bulkWrite",
+        "applyOps",
+        "cloneCollectionAsCapped",
+        "convertToCapped",
+    ]
 )
 NOTEBOOK = frozenset({"IPython", "ipywidgets", "papermill", "nbclient", "anywidget"})
 

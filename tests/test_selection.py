@@ -41,7 +41,8 @@ def keys_of(tmp_path: Path, text: str, name: str = "keys.txt") -> list[Choice]:
         (f'["a", 7, {{"$oid": "{OID}"}}, {{"key": "b", "collection": "c"}}]',
          [Choice("a"), Choice("7"), Choice(OID), Choice("b", "c")]),
         ("collection,status,key\nc,missing,k\nd,changed,7\n", [Choice("k", "c"), Choice("7", "d")]),
-        ("collection,key\nc,'=1+1\nc,'+49 30\nc,'plain\n", [Choice("=1+1", "c"), Choice("+49 30", "c"), Choice("'plain", "c")]),
+        ("collection,key\nc,'=1+1\nc,'+49 30\nc,'plain\n",
+         [Choice("=1+1", "c"), Choice("+49 30", "c"), Choice("'plain", "c")]),
         ('key,note\n"two\nlines","x, y"\n', [Choice("two\nlines")]),
     ],
 )  # fmt: skip

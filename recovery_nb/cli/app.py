@@ -89,9 +89,7 @@ def _globals(
 
 
 Named = Annotated[list[str], typer.Argument(metavar="PATH_OR_URI…", help="Files, folders, dumps, databases.")]
-Sources = Annotated[
-    list[str], typer.Argument(metavar="SOURCE…", help="Backups, exports, dumps, folders of them.")
-]
+Sources = Annotated[list[str], typer.Argument(metavar="SOURCE…", help="Backups, exports, dumps, folders of them.")]
 Collection = Annotated[str, typer.Option(help="Only this collection.", metavar="C")]
 Target = Annotated[str, typer.Option(help="The database's collection to use instead.", metavar="T")]
 
@@ -99,9 +97,7 @@ Target = Annotated[str, typer.Option(help="The database's collection to use inst
 def _counts_table(console: Console, counts: dict[str, dict[str, int]], *, title: str) -> None:
     if counts:
         heads = list(next(iter(counts.values())))
-        console.table(
-            ["collection", *heads], [[name, *one.values()] for name, one in counts.items()], title=title
-        )
+        console.table(["collection", *heads], [[name, *one.values()] for name, one in counts.items()], title=title)
 
 
 def _print_report(console: Console, report: Any) -> None:
@@ -152,10 +148,14 @@ def scan(context: typer.Context, paths: Named) -> int:
 @app.command()
 def backup(
     context: typer.Context,
-    out: Annotated[Path | None, typer.Option(help="Where it goes; the case's backups by default.", metavar="DIR")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where it goes; the case's backups by default.", metavar="DIR")
+    ] = None,
     collections: Annotated[str, typer.Option(help="Only these, with commas.", metavar="A,B")] = "",
-    layout: Annotated[_Layout, typer.Option("--format", help="bson: as mongodump writes it, with a manifest.")] = _Layout.BSON,
-) -> int:  # fmt: skip
+    layout: Annotated[
+        _Layout, typer.Option("--format", help="bson: as mongodump writes it, with a manifest.")
+    ] = _Layout.BSON,
+) -> int:
     """Take a verified copy of the database."""
     console: Console = context.obj.console
     names = [name.strip() for name in collections.split(",") if name.strip()] or None
@@ -177,8 +177,10 @@ def compare(
     sources: Sources,
     collection: Collection = "",
     key: Annotated[str, typer.Option(help="The fields that identify a record.", metavar="FIELD,…")] = "",
-    out: Annotated[Path | None, typer.Option(help="Write the differences: .parquet, .jsonl or .csv.", metavar="FILE")] = None,
-) -> int:  # fmt: skip
+    out: Annotated[
+        Path | None, typer.Option(help="Write the differences: .parquet, .jsonl or .csv.", metavar="FILE")
+    ] = None,
+) -> int:
     """Compare the database with sources: what is missing, changed, damaged."""
     from recovery_nb.cli.export import check_out, export  # noqa: PLC0415 - see the module's docstring
 
@@ -197,9 +199,7 @@ def compare(
          "conversions": summary.conversions, "uncovered": summary.uncovered, "notes": summary.notes,
          "errors": errors, "out": out}
     )  # fmt: skip
-    _counts_table(
-        console, summary.collections, title=f"{summary.database} against {len(found.sources)} sources"
-    )
+    _counts_table(console, summary.collections, title=f"{summary.database} against {len(found.sources)} sources")
     for line in [*summary.notes, *(f"cannot be read: {line}" for line in errors)]:
         console.say(line)
     if summary.uncovered:
@@ -219,22 +219,24 @@ def restore(
     sources: Sources,
     collection: Collection = "",
     target_collection: Target = "",
-    only: Annotated[str, typer.Option(help="Which differences, with commas.", metavar="missing,changed")] = "missing,changed",
+    only: Annotated[
+        str, typer.Option(help="Which differences, with commas.", metavar="missing,changed")
+    ] = "missing,changed",
     key: Annotated[str, typer.Option(help="The fields that identify a record.", metavar="FIELD,…")] = "",
     keys: Annotated[Path | None, typer.Option(help="Only the records that this file names.", metavar="FILE")] = None,
-    on_conflict: Annotated[_OnConflict, typer.Option(help="Where the database holds another version.")] = _OnConflict.SKIP,
+    on_conflict: Annotated[
+        _OnConflict, typer.Option(help="Where the database holds another version.")
+    ] = _OnConflict.SKIP,
     transaction: Annotated[bool, typer.Option("--transaction", help="Each batch wholly or not at all.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and check, write nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-) -> int:  # fmt: skip
+) -> int:
     """Plan a restore and apply it: missing records come back, nothing else is touched unless asked for."""
     console: Console = context.obj.console
     if not _fields(only):
         raise BadInputError("--only names no difference", hint="choose of missing, changed, equivalent")
     if not (yes or dry_run or sys.stdin.isatty()):
-        raise BadInputError(
-            "a restore writes to the database", hint="confirm with --yes, or preview with --dry-run"
-        )
+        raise BadInputError("a restore writes to the database", hint="confirm with --yes, or preview with --dry-run")
     with console.progress() as emit, context.obj.open(emit) as case:
         found = case.compare(*sources, collection=collection, target=target_collection, key=_fields(key))
         plan = case.plan(found, only=_fields(only), keys=keys, on_conflict=on_conflict.value)
@@ -269,11 +271,7 @@ def _restored(result: Any) -> dict[str, Any]:
 
 
 def _print_plan(console: Console, plan: Any) -> None:
-    rows = [
-        [name, str(action), count]
-        for name, counts in plan.collections.items()
-        for action, count in counts.items()
-    ]
+    rows = [[name, str(action), count] for name, counts in plan.collections.items() for action, count in counts.items()]
     console.table(["collection", "action", "records"], rows, title=f"plan {plan.digest[:16]}")
     for write in _first(plan.writes(), 10):
         if write.reason:
@@ -321,10 +319,12 @@ def verify(
 def recover(
     context: typer.Context,
     no_backup: Annotated[bool, typer.Option("--no-backup", help="Scan without a backup first.")] = False,
-    restore_file: Annotated[Path | None, typer.Option("--restore", help="Restore what is missing from this source.", metavar="FILE")] = None,
+    restore_file: Annotated[
+        Path | None, typer.Option("--restore", help="Restore what is missing from this source.", metavar="FILE")
+    ] = None,
     target_collection: Target = "",
     output: Annotated[Path | None, typer.Option(help="Write the JSON report here too.", metavar="FILE")] = None,
-) -> int:  # fmt: skip
+) -> int:
     """The whole workflow in one go: backup, scan, compare, report; and restore, if a file is named."""
     from recovery_nb.cli.export import check_folder  # noqa: PLC0415 - see the module's docstring
     from recovery_nb.recovery import recover as run_recovery  # noqa: PLC0415 - see the module's docstring
@@ -349,9 +349,11 @@ def recover(
 def run(
     context: typer.Context,
     notebook: Annotated[str, typer.Argument(metavar="NOTEBOOK", help="1_scan … 5_verify, recover, or a path.")],
-    parameters: Annotated[list[str] | None, typer.Option("-p", "--parameter", metavar="NAME VALUE", help="Set a parameter.")] = None,
+    parameters: Annotated[
+        list[str] | None, typer.Option("-p", "--parameter", metavar="NAME VALUE", help="Set a parameter.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder of runs; the case's by default.", metavar="DIR")] = None,
-) -> int:  # fmt: skip
+) -> int:
     """Run a notebook headless and keep what it leaves."""
     from recovery_nb.headless import run_notebook  # noqa: PLC0415 - see the module's docstring
     from recovery_nb.settings import load_settings  # noqa: PLC0415 - as above

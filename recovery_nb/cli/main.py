@@ -63,6 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not isinstance(error, BrokenPipeError):
             sys.stderr.write(f"recovery-nb: the result cannot be written to stdout: {error.strerror}\n")
         code = 2
+    if code == INTERRUPTED:
+        # An interrupt that met a library's C code marks the interpreter: it would end by SIGINT and not with 130.
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 

@@ -111,7 +111,9 @@ def test_damage_is_in_the_entry_and_the_rest_is_read(catalog: Catalog, tmp_path:
 
 
 def test_a_record_that_is_broken_behind_its_id_does_not_stop_a_scan(catalog: Catalog, tmp_path: Path) -> None:
-    broken = bson.encode({"_id": bson.ObjectId(), "v": "text"}).replace(b"\x05\x00\x00\x00text", b"\x55\x00\x00\x00text")
+    broken = bson.encode({"_id": bson.ObjectId(), "v": "text"}).replace(
+        b"\x05\x00\x00\x00text", b"\x55\x00\x00\x00text"
+    )
 
     assert catalog.scan(open_source(bson_file(tmp_path / "c.bson", broken, {"_id": 1}))).records == 2
 
@@ -147,7 +149,7 @@ def test_more_damage_than_an_entry_holds_is_counted(catalog: Catalog, tmp_path: 
 def test_a_file_without_any_record_is_refused_and_leaves_nothing(catalog: Catalog, tmp_path: Path) -> None:
     path = bson_file(tmp_path / "c.bson", b"\xff" * 100)
 
-    with pytest.raises(DamagedSourceError, match="no record can be read from .*c.bson"):
+    with pytest.raises(DamagedSourceError, match=r"no record can be read from .*c.bson"):
         catalog.scan(open_source(path))
     assert not list(catalog.folder.glob("*"))
     assert not list(catalog.folder.glob(".*"))
@@ -177,7 +179,7 @@ def test_files_reach_the_disk_before_they_have_their_names(
     fsync, rename = os.fsync, Path.replace
 
     def seen_fsync(handle: int) -> None:
-        calls.append(("fsync", Path(os.readlink(f"/proc/self/fd/{handle}")).name))
+        calls.append(("fsync", Path(f"/proc/self/fd/{handle}").readlink().name))
         fsync(handle)
 
     def seen_rename(self: Path, target: Path) -> Path:

@@ -61,7 +61,7 @@ def test_the_uri_of_the_environment_and_of_the_profile_is_no_less_secret(plain: 
     assert SECRET not in plain.refused("compare", ".", says="not a MongoDB URI").text
     profile.write_text(f'database = ["{uri}"]\n')
     assert SECRET not in plain.refused("compare", ".", says="the setting").text
-    profile.write_text(f'database = {uri}\nnonsense')
+    profile.write_text(f"database = {uri}\nnonsense")
     assert SECRET not in plain.refused("compare", ".", says="recovery-nb.toml").text
 
 
@@ -108,9 +108,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
                 client.admin.command("createUser", "root", pwd=SECRET, roles=["root"])
             with MongoClient[dict[str, Any]](f"mongodb://root:{SECRET}@127.0.0.1:{port}/") as client:
                 client.admin.command("createUser", "nobody", pwd=SECRET, roles=[])
-                client.admin.command(
-                    "createUser", "reader", pwd=SECRET, roles=[{"role": "read", "db": "shop"}]
-                )
+                client.admin.command("createUser", "reader", pwd=SECRET, roles=[{"role": "read", "db": "shop"}])
                 client["shop"]["users"].insert_one({"_id": 1})
             yield port
         finally:
@@ -157,8 +155,7 @@ def test_a_user_without_rights_is_told_which_are_needed(plain: Cli, guarded: int
 
 def test_the_right_password_works_and_is_nowhere(plain: Cli, guarded: int) -> None:
     plain.db = f"mongodb://root:{SECRET}@127.0.0.1:{guarded}/shop?authSource=admin"
-    assert (taken := plain("backup", "--json")).code == 0
-    assert (found := plain("compare", taken.json["path"])).code == 0
-    assert (ran := plain("recover", "--json")).code == 0
-    for done in (taken, found, ran):
+    taken = plain("backup", "--json")
+    for done in (taken, plain("compare", taken.json["path"]), plain("recover", "--json")):
+        assert done.code == 0, done.text
         no_secret(plain, done.text)

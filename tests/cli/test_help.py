@@ -88,7 +88,9 @@ def test_global_options_mean_the_same_on_both_sides(plain: Cli, samples: Path) -
 
 
 def test_every_command_and_option_is_documented() -> None:
-    sections = dict(re.findall(r"^## `recovery-nb ([a-z ]+[a-z])[^`]*`\n(.*?)(?=^## |\Z)", _DOCS.read_text(), re.S | re.M))
+    sections = dict(
+        re.findall(r"^## `recovery-nb ([a-z ]+[a-z])[^`]*`\n(.*?)(?=^## |\Z)", _DOCS.read_text(), re.S | re.M)
+    )
     documented = {heading: set(re.findall(r"`(--[a-z-]+)", text)) for heading, text in sections.items()}
     options = {
         name: {one for p in command.params for one in p.opts if one.startswith("--")} - {"--help"}  # type: ignore[attr-defined]  # as above

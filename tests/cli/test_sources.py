@@ -190,4 +190,6 @@ def test_another_case_beside_the_evidence_is_not_taken_for_evidence(
     assert (cli.folder / "other" / "restores").is_dir()
     done = cli("recover", "--no-backup", "--json")
     assert done.code == 0, done.text
-    assert [source["path"] for source in done.json["filesystem"]["backups"]] == [f"other/backups/{Path(backup).name}/{database.name}"]
+    assert [source["path"] for source in done.json["filesystem"]["backups"]] == [
+        f"other/backups/{Path(backup).name}/{database.name}"
+    ]

@@ -84,9 +84,11 @@ def test_lost_records_come_back_and_can_be_taken_away_again(
 
     undone = cli("rollback", document["restore_id"], "--json")
     assert undone.code == 0
-    assert {name: undone.json[name] for name in ("reverted", "skipped", "failed")} == dict(
-        reverted=200, skipped=0, failed=0
-    )
+    assert {name: undone.json[name] for name in ("reverted", "skipped", "failed")} == {
+        "reverted": 200,
+        "skipped": 0,
+        "failed": 0,
+    }
     assert content() == original
     again = cli("rollback", document["restore_id"], "--json")
     assert again.code == 0

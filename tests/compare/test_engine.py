@@ -290,7 +290,7 @@ def test_records_that_nothing_identifies_are_refused(database: Any, case: Case, 
     source = tmp_path / "things.json"
     source.write_text(json.dumps([{"a": 1}, {"a": 2}]))
 
-    with pytest.raises(BadInputError, match="have no _id.*--key"):
+    with pytest.raises(BadInputError, match=r"have no _id.*--key"):
         case.compare(source)
 
 
@@ -333,7 +333,7 @@ def test_a_key_of_several_fields_serves(database: Any, case: Case, write: Write)
 
 
 def test_an_unknown_collection_is_refused_and_the_known_are_named(database: Any, case: Case, write: Write) -> None:
-    with pytest.raises(BadInputError, match="no source holds a collection 'nowhere'.*known are: c"):
+    with pytest.raises(BadInputError, match=r"no source holds a collection 'nowhere'.*known are: c"):
         case.compare(write("c.bson", [{"_id": 1}]), collection="nowhere")
 
 
@@ -391,7 +391,7 @@ def test_a_list_that_belongs_nowhere_is_refused(database: Any, case: Case, tmp_p
     source = tmp_path / "2025-12-01.json"
     source.write_text(json.dumps([{"_id": 1}]))
 
-    with pytest.raises(BadInputError, match="cannot tell which collection.*--collection"):
+    with pytest.raises(BadInputError, match=r"cannot tell which collection.*--collection"):
         case.compare(source)
     assert found(case.compare(source, collection="c"), "c") == {"missing": 1}
 

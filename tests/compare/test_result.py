@@ -21,7 +21,10 @@ def comparison(database: Any, case: Case, write: Callable[..., Path]) -> Compari
     collection = database.client[database.name].c
     collection.insert_many([{"_id": 1, "v": HOSTILE}, {"_id": "extra"}, {"_id": 2, "n": 1}])
     return case.compare(
-        write("c.bson", [{"_id": 1, "v": "x"}, {"_id": HOSTILE}, {"_id": 2, "n": 1.0}, {"_id": 5}, {"_id": 5}, b"\xff" * 9])
+        write(
+            "c.bson",
+            [{"_id": 1, "v": "x"}, {"_id": HOSTILE}, {"_id": 2, "n": 1.0}, {"_id": 5}, {"_id": 5}, b"\xff" * 9],
+        )
     )
 
 

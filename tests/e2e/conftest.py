@@ -110,9 +110,11 @@ def lab(tmp_path: Path) -> Callable[[dict[str, str]], Any]:
     @contextmanager
     def start(environment: dict[str, str]) -> Iterator[Lab]:
         # A UNIX socket's path holds 107 characters: a test's own folder is too deep for a kernel's sockets.
-        with tempfile.TemporaryDirectory(prefix="lab") as sockets:
-            with serve({**environment, "JUPYTER_RUNTIME_DIR": sockets}) as server:
-                yield server
+        with (
+            tempfile.TemporaryDirectory(prefix="lab") as sockets,
+            serve({**environment, "JUPYTER_RUNTIME_DIR": sockets}) as server,
+        ):
+            yield server
 
     @contextmanager
     def serve(environment: dict[str, str]) -> Iterator[Lab]:

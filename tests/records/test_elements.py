@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 
 import bson
 import pytest
@@ -58,18 +59,25 @@ def test_a_document_built_of_its_elements_is_the_document(document: dict[str, ob
 
 
 @given(documents, st.data())
-def test_a_damaged_document_is_refused_and_nothing_else_happens(document: dict[str, object], data: st.DataObject) -> None:
+def test_a_damaged_document_is_refused_and_nothing_else_happens(
+    document: dict[str, object], data: st.DataObject
+) -> None:
     record = bytearray(bson.encode({"_id": 1, **document}))
     for _ in range(data.draw(st.integers(1, 4))):
         record[data.draw(st.integers(0, len(record) - 1))] = data.draw(st.integers(0, 255))
     cut = bytes(record[: data.draw(st.integers(0, len(record)))])
 
     for broken in (bytes(record), cut):
-        for walk in (_walk, id_element, _key, Rehydrator(()), invalid_reason, lambda record: find_element(record, "a.b")):
-            try:
+        for walk in (
+            _walk,
+            id_element,
+            _key,
+            Rehydrator(()),
+            invalid_reason,
+            lambda record: find_element(record, "a.b"),
+        ):
+            with suppress(InvalidRecordError):
                 walk(broken)
-            except InvalidRecordError as error:
-                assert str(error)
         observe([broken])
 
 

@@ -89,7 +89,7 @@ def held_equal(collection: Collection[Any], one: Value, other: Value) -> bool:
     return False
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(one=ids, other=ids)
 def test_keys_are_equal_exactly_when_the_server_holds_them_equal(
     one_key: Collection[Any], one: Value, other: Value
@@ -97,7 +97,7 @@ def test_keys_are_equal_exactly_when_the_server_holds_them_equal(
     assert (canonical(*one) == canonical(*other)) is held_equal(one_key, one, other)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(one=numbers, other=numbers)
 def test_numbers_compare_by_value_whatever_their_type(one_key: Collection[Any], one: Value, other: Value) -> None:
     assert (canonical(*one) == canonical(*other)) is held_equal(one_key, one, other)

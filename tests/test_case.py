@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import bson
+import psutil
+import pytest
+
+from recovery_nb import Case
+from recovery_nb.errors import BadInputError, ConnectionFailedError, RecoveryError
+
+
+@pytest.fixture
+def case(database: Any, tmp_path: Path) -> Iterator[Case]:
+    with Case.open(tmp_path / "case", database=database.uri) as opened:
+        yield opened
+
+
+def dump(path: Path, *documents: dict[str, Any]) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"".join(map(bson.encode, documents)))
+    return path
+
+
+def log(case: Case) -> list[tuple[str, dict[str, Any]]]:
+    lines = (case.folder / "audit.jsonl").read_text().splitlines()
+    return [(entry["action"], entry["details"]) for entry in map(json.loads, lines)]
+
+
+def actions(case: Case) -> list[str]:
+    return [action for action, _ in log(case)]
+
+
+def db_hash(database: Any) -> dict[str, str]:
+    hashes: dict[str, str] = database.client[database.name].command("dbHash")["collections"]
+    return hashes
+
+
+def test_opening_a_case_writes_nothing(tmp_path: Path, database: Any) -> None:
+    with Case.open(tmp_path / "case", database=database.uri):
+        pass
+
+    assert not (tmp_path / "case").exists()
+
+
+def test_each_verb_is_in_the_audit_log_with_what_came_of_it(case: Case, database: Any, tmp_path: Path) -> None:
+    database.client[database.name].c.insert_one({"_id": 1})
+    source = dump(tmp_path / "c.bson", {"_id": 1}, {"_id": 2})
+    case.scan(source)
+    case.backup()
+    comparison = case.compare()
+    plan = case.plan(comparison)
+    case.restore(plan, dry_run=True)
+    result = case.restore(plan)
+    case.verify(result.restore_id)
+    case.rollback(result.restore_id)
+    path = case.save_report(case.report())
+
+    verbs = ("scan", "backup", "compare", "plan", "restore preview", "restore", "verify", "rollback")
+    assert actions(case) == [f"{verb} {part}" for verb in verbs for part in ("started", "finished")] + ["report saved"]
+    details = dict(log(case))
+    assert details["scan finished"]["sources"][0]["records"] == 2
+    assert details["compare finished"]["collections"]["c"]["missing"] == 1
+    assert details["plan finished"]["digest"] == plan.digest
+    assert details["restore finished"]["restored"] == 1
+    assert details["verify finished"]["ok"] is True
+    assert details["rollback finished"]["reverted"] == 1
+    assert Path(details["report saved"]["path"]) == path
+    assert case.audit.verify().ok
+
+
+FAILURES: dict[str, Callable[[Case, Path], object]] = {
+    "scan": lambda case, _: case.scan("nowhere.json"),
+    "backup": lambda case, _: case.backup(collections=["nowhere"]),
+    "compare": lambda case, source: case.compare(source, collection="nowhere"),
+    "plan": lambda case, source: (source.write_bytes(b""), case.plan()),
+    "rollback": lambda case, _: case.rollback("r-none"),
+    "verify": lambda case, _: case.verify("nothing"),
+}
+
+
+@pytest.mark.parametrize("verb", FAILURES)
+def test_a_verb_that_fails_is_in_the_audit_log_with_its_reason(case: Case, tmp_path: Path, verb: str) -> None:
+    source = dump(tmp_path / "c.bson", {"_id": 1})
+    case.compare(source)
+
+    with pytest.raises(RecoveryError) as caught:
+        FAILURES[verb](case, source)
+    action, details = log(case)[-1]
+    assert action == f"{verb} failed"
+    assert details["error"] == str(caught.value)
+    assert case.audit.verify().ok
+
+
+def test_a_password_is_in_no_file_of_the_case(database: Any, tmp_path: Path) -> None:
+    uri = database.uri.replace("mongodb://", "mongodb://someone:s3cr3t-word@")
+    with Case.open(tmp_path / "case", database=uri) as case:
+        with pytest.raises(ConnectionFailedError) as caught:
+            case.backup()
+        report = case.report()
+        case.save_report(report)
+
+    assert "s3cr3t-word" not in str(caught.value)
+    assert report.database.connected is False
+    for path in (tmp_path / "case").rglob("*"):
+        assert path.is_dir() or b"s3cr3t-word" not in path.read_bytes(), path
+
+
+def test_without_a_database_the_way_to_name_one_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with (
+        Case.open(tmp_path / "case") as case,
+        pytest.raises(BadInputError, match=r"no database was given.*DATABASE_URI"),
+    ):
+        case.backup()
+
+
+def test_the_database_comes_from_the_environment_if_none_is_named(
+    database: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URI", database.uri)
+    with Case.open(tmp_path / "case") as case:
+        assert case.database.name == database.name
+
+
+def test_a_file_is_no_case(tmp_path: Path) -> None:
+    (tmp_path / "case").write_text("")
+
+    with pytest.raises(BadInputError, match="is a file"):
+        Case.open(tmp_path / "case")
+
+
+@pytest.mark.parametrize("uri", ["embedded:", "embedded:a/b", "embedded:a b"])
+def test_an_embedded_database_needs_a_name(tmp_path: Path, uri: str) -> None:
+    with Case.open(tmp_path / "case", database=uri) as case, pytest.raises(BadInputError, match="embedded:NAME"):
+        case.backup()
+
+
+def servers(folder: Path) -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(str(folder) in part for part in process.info["cmdline"] or ())
+    ]
+
+
+def test_an_embedded_database_lives_as_long_as_the_case_is_open(tmp_path: Path) -> None:
+    source = dump(tmp_path / "c.bson", {"_id": 1})
+    with Case.open(tmp_path / "case", database="embedded:shop") as case:
+        assert case.database.name == "shop"
+        case.restore(case.plan(case.compare(source)))
+        assert servers(tmp_path / "case")
+        copy = case.scan("embedded:shop")
+        assert [entry.collections for entry in copy.sources] == [{"c": 1}]
+    assert not servers(tmp_path / "case")
+
+    with Case.open(tmp_path / "case", database="embedded:shop") as case:
+        assert case.counts() == {"c": 1}
+    assert not servers(tmp_path / "case")
+
+
+def test_the_same_content_twice_counts_once(case: Case, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        dump(tmp_path / name / "c.bson", {"_id": 1})
+    scan = case.scan(tmp_path / "one" / "c.bson", tmp_path / "two" / "c.bson")
+
+    assert len(scan.sources) == 1
+    assert case.compare().total.missing == 1
+
+
+def test_what_cannot_be_read_is_an_error_of_the_scan_and_no_stop(case: Case, tmp_path: Path) -> None:
+    dump(tmp_path / "in" / "c.bson", {"_id": 1})
+    (tmp_path / "in" / "broken.json").write_text("{")
+    (tmp_path / "in" / "notes.txt").write_text("nothing of interest")
+    scan = case.scan(tmp_path / "in", tmp_path / "nowhere")
+
+    assert len(scan.sources) == 1
+    assert len(scan.errors) == 2
+    assert scan.damaged
+    assert any("nowhere" in error for error in scan.errors)
+
+
+@pytest.mark.parametrize("only", [["extra"], ["missing", "duplicate"], ["nonsense"]])
+def test_what_cannot_be_restored_is_refused(case: Case, tmp_path: Path, only: list[str]) -> None:
+    comparison = case.compare(dump(tmp_path / "c.bson", {"_id": 1}))
+
+    with pytest.raises(BadInputError, match=r"cannot be restored.*choose of missing, changed, equivalent"):
+        case.plan(comparison, only=only)
+
+
+def test_a_rollback_leaves_the_database_as_it_was(case: Case, database: Any, tmp_path: Path) -> None:
+    collection = database.client[database.name].c
+    collection.insert_many([{"_id": n, "v": "now"} for n in range(0, 5_000, 2)])
+    source = dump(tmp_path / "c.bson", *({"_id": n, "v": "then", "w": n / 3} for n in range(5_000)))
+    before = db_hash(database)
+
+    result = case.restore(case.plan(case.compare(source), on_conflict="replace"))
+    assert (result.restored, result.failed) == (5_000, 0)
+    assert db_hash(database) != before
+    assert case.verify(result.restore_id).ok
+    undone = case.rollback(result.restore_id)
+
+    assert (undone.reverted, undone.skipped, undone.failed) == (5_000, 0, 0)
+    assert db_hash(database) == before
+
+
+def test_the_whole_case_is_verified_without_a_target(case: Case, database: Any, tmp_path: Path) -> None:
+    case.restore(case.plan(case.compare(dump(tmp_path / "c.bson", {"_id": 1}))))
+    case.backup()
+    assert case.verify().ok
+
+    for path in (case.folder / "backups").rglob("c.bson"):
+        path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    found = case.verify()
+    assert not found.ok
+    assert any("c.bson" in problem.where for problem in found.problems)
