@@ -192,7 +192,7 @@ def _picked(rows: Iterable[dict[str, Any]], comparison: Comparison, keys: Keys) 
             if versions := alternatives[choice].get((row["collection"], row["key_bytes"])):
                 keys.matched.add(choice)
                 several = len({version["fingerprint"] for version in versions}) > 1
-                hold = "several versions answer to this choice: name one by its source and offset" if several else ""
+                hold = "several versions answer to this choice" if several else ""
                 yield {**row, **{name: versions[0][name] for name in _PLACE}, "note": hold}
                 break
 
@@ -204,14 +204,14 @@ def select(
 
     Records that are named by key are taken whatever their status among `RESTORABLE`, and also where the
     database's version is newer: the analyst has decided. Where a source holds several versions of a record, no
-    one can tell which it was: it is a difference with a note, and is left out until one is named by its place.
+    one can tell which it was: it is held back until one is named by its place.
 
     Raises:
         DamagedSourceError: A source has changed since it was compared.
         BadInputError: A chosen source is none of this comparison.
     """
     rows = comparison.rows(RESTORABLE if keys else statuses)
-    picked = (row for row in (rows if keys is None else _picked(rows, comparison, keys)) if not row["note"])
+    picked = iter(rows if keys is None else _picked(rows, comparison, keys))
     while batch := list(islice(picked, _BATCH)):
         yield from _load(comparison, database, batch, named=keys is not None)
 
@@ -238,7 +238,7 @@ def _load(comparison: Comparison, database: Database, rows: list[dict[str, Any]]
         yield Selected(
             collection=row["collection"], key_text=row["key"], id=element, current=there, planned=planned[number],
             source=row["source"], ref=Ref(row["member"], row["offset"], row["length"]), inferred=row["inferred"],
-            newer="" if named else row["newer"],
+            newer="" if named else row["newer"], hold=row["note"],
         )  # fmt: skip
 
 

@@ -15,7 +15,6 @@ from pymongo import MongoClient
 
 from recovery_nb.embedded import EmbeddedMongod
 
-
 SOAK = int(os.environ.get("RECOVERY_NB_SOAK", "1"))
 """How many times more trials the campaigns of kills, damage and fuzz make; `make soak` sets it."""
 

@@ -145,9 +145,7 @@ class _Walk:
             self._report(reason, f"byte {offset}")
         if self.count > _MAX_PROBLEMS:
             self.problems.append(Problem(f"{self.count - len(self.problems)} more problems", "further on"))
-        return AuditCheck(
-            not self.count, self.entries, self.verified, tuple(self.problems), tuple(self.notes)
-        )
+        return AuditCheck(not self.count, self.entries, self.verified, tuple(self.problems), tuple(self.notes))
 
     def _accounted_for(self, entry: Entry, end: int) -> bool:
         """Say what is known of the stray lines before `entry`: whether it declares them as they are."""
@@ -159,9 +157,7 @@ class _Walk:
             if declared is None or found is None or declared != found.facts():
                 continue
             if found.name == name == "torn_line":
-                self.notes.append(
-                    f"a torn line of {length} bytes at byte {offset} is declared by entry {entry.seq}"
-                )
+                self.notes.append(f"a torn line of {length} bytes at byte {offset} is declared by entry {entry.seq}")
             else:
                 self._report(f"{reason}; entry {entry.seq} declares it as damage", f"byte {offset}")
             return True

@@ -88,6 +88,8 @@ def _run(words: list[str], console: Console) -> int:
         console.error("not confirmed; nothing was changed")
     except typer.TyperException as error:
         console.error(_usage(error))
+    except SystemExit:  # how the library of tables ends when the reader of stdout went away
+        return 2
     except BrokenPipeError:
         raise
     except Exception as error:

@@ -101,14 +101,15 @@ def _compare(
     unnamed = any("" in source.collections for source in request.sources)
     fields = first_fields(database, plain) if unnamed else {name: set() for name in plain}
     sources = by_trust(request.sources)
-    placements = place(sources, fields, collection=request.collection, target=request.target)
+    placements, strangers = place(sources, fields, collection=request.collection, target=request.target)
     skipped = sorted(
         {p.collection for p in placements if infos.get(p.collection, {}).get("type", "collection") != "collection"}
     )
     placements = [p for p in placements if p.collection not in skipped]
+    keys, placements, notes = choose_keys(request.key, placements, database, existing=plain)
+    notes += strangers
     names = sorted({p.collection for p in placements})
     lossy = {p.collection for p in placements if p.source.typing is not Typing.FULL}
-    keys, notes = choose_keys(request.key, placements, database, existing=plain)
     kinds = {name: infos[name]["type"] for name in skipped} | _bucketed(request)
     notes += [f"{name} is a {kind} and is not compared record by record" for name, kind in sorted(kinds.items())]
     by_source: dict[str, dict[str, str]] = {}

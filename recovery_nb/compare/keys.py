@@ -49,17 +49,18 @@ def choose_keys(
     database: Database,
     *,
     existing: Collection[str],
-) -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    """Return the key of each collection, and a note for each that is not `_id` by choice of the tool.
+) -> tuple[dict[str, tuple[str, ...]], list[Placement], list[str]]:
+    """Return the key of each collection, the placements that can be compared by it, and notes for the analyst.
 
     `_id`, unless a source has records without any: then a field with a unique index in the database that every
-    source has, else `session_id` or `id`.
+    source has, else `session_id` or `id`. A source whose records nothing identifies is left out, and said.
 
     Raises:
-        BadInputError: A source's records have no `_id` and nothing else that identifies them.
+        BadInputError: Nothing is left.
     """
     keys: dict[str, tuple[str, ...]] = {}
     notes: list[str] = []
+    out: list[Placement] = []
     for name in sorted({placement.collection for placement in placements}):
         mine = [placement for placement in placements if placement.collection == name]
         lacking = [] if wanted else [placement for placement in mine if _keyless(placement)]
@@ -70,13 +71,20 @@ def choose_keys(
         unique = _unique_fields(database, name) if name in existing else []
         field = next((one for one in (*unique, *_USUAL) if one in shared), "")
         if not field:
-            raise BadInputError(
-                f"the records of {name} in {lacking[0].source.path} have no _id",
-                hint="name the fields that identify them with --key FIELD,…",
-            )
+            out += lacking
+            notes += [
+                f"left out: the records of {name} in {one.source.path} have no _id, nor another field that identifies "
+                "them everywhere; name one with --key FIELD,…"
+                for one in lacking
+            ]
+            if len(lacking) < len(mine):
+                keys[name] = DEFAULT_KEY
+            continue
         keys[name] = (field,)
         notes.append(f"{name} is compared by {field}: {lacking[0].source.name} holds no _id")
-    return keys, notes
+    if placements and not keys:
+        raise BadInputError(notes[0].removeprefix("left out: "))
+    return keys, [placement for placement in placements if placement not in out], notes
 
 
 def refuse_bad_key(screen: Screen, collection: str, key: Sequence[str], sources: Sequence[SourceEntry]) -> None:

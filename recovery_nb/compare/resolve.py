@@ -57,6 +57,7 @@ def _unnamed(source: SourceEntry, known: Mapping[str, Set[str]], wanted: str) ->
     if wanted:
         return wanted, "named by the user"
     hint = stem_collection(source.name)
+    hint = "" if "$" in hint else hint  # no collection has such a name
     fields = set(source.fields.get("", {}))
     if hint in known and (fields & known[hint] or not fields):
         return hint, "the file's name, and fields it shares"
@@ -73,8 +74,8 @@ def _unnamed(source: SourceEntry, known: Mapping[str, Set[str]], wanted: str) ->
 
 def place(
     sources: Sequence[SourceEntry], known: Mapping[str, Set[str]], *, collection: str = "", target: str = ""
-) -> list[Placement]:
-    """Place every collection of every source.
+) -> tuple[list[Placement], list[str]]:
+    """Place every collection of every source; and say which, of several sources, cannot be placed.
 
     Args:
         sources: Catalogued sources.
@@ -83,7 +84,8 @@ def place(
         target: The database's collection that takes its place.
 
     Raises:
-        BadInputError: `collection` is in no source, or a target is given for several collections.
+        BadInputError: `collection` is in no source, a target is given for several collections, or nothing can be
+            placed.
     """
     every = dict(known)
     for source in sources:
@@ -91,6 +93,7 @@ def place(
             if name:
                 every.setdefault(name, set(fields))
     placed: list[Placement] = []
+    strangers: list[BadInputError] = []
     for source in sources:
         harmed = [damage.collection for damage in source.damage if damage.collection]
         for given in dict.fromkeys([*source.collections, *harmed]):  # of some, nothing could be read
@@ -98,20 +101,30 @@ def place(
                 name, reason = given, "named by the source"
             else:
                 lone = collection if len(source.collections) == 1 else ""
-                name, reason = _unnamed(source, every, lone)
+                try:
+                    name, reason = _unnamed(source, every, lone)
+                except BadInputError as error:
+                    strangers.append(error)
+                    continue
             if not name.startswith("system.") and collection in ("", name):
                 placed.append(Placement(source, given, name, reason))
+    if strangers and not placed:
+        raise strangers[0]
     if collection and not placed:
         names = sorted({name for source in sources for name in source.collections if name} | set(known))
         raise BadInputError(
             f"no source holds a collection {collection!r}", hint=f"known are: {', '.join(names) or 'none'}"
         )
     if target:
-        names = sorted({placement.collection for placement in placed})
-        if len(names) > 1:
-            raise BadInputError(
-                f"the sources hold {len(names)} collections ({', '.join(names)}), and there is one target",
-                hint="choose one with --collection NAME",
-            )
-        placed = [Placement(p.source, p.given, target, f"{p.reason}; the target is the user's") for p in placed]
-    return placed
+        placed = _retarget(placed, target)
+    return placed, [f"left out: {error}" for error in strangers]
+
+
+def _retarget(placed: Sequence[Placement], target: str) -> list[Placement]:
+    names = sorted({placement.collection for placement in placed})
+    if len(names) > 1:
+        raise BadInputError(
+            f"the sources hold {len(names)} collections ({', '.join(names)}), and there is one target",
+            hint="choose one with --collection NAME",
+        )
+    return [Placement(one.source, one.given, target, f"{one.reason}; the target is the user's") for one in placed]

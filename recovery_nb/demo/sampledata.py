@@ -50,8 +50,7 @@ def conversations(count: int, *, start: int = 0, seed: int = SEED) -> Iterator[D
             "started_at": began,
             "message_count": len(chosen),
             "messages": [
-                {"timestamp": began + timedelta(seconds=40 * turn), **message}
-                for turn, message in enumerate(chosen)
+                {"timestamp": began + timedelta(seconds=40 * turn), **message} for turn, message in enumerate(chosen)
             ],
             "updated_at": began + timedelta(seconds=40 * len(chosen)),
         }

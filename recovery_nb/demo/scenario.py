@@ -99,9 +99,7 @@ def _tell(business: _Business, folder: Path, count: int) -> Scenario:
             fate=fates[name].get(key, Fate.INTACT),
             before=fingerprint(record),
             best=fingerprint(best[name][key]) if key in best[name] else None,
-            projected=_projected(
-                best[name].get(key), in_nightly.get(name, {}).get(key), in_dump[name].get(key)
-            ),
+            projected=_projected(best[name].get(key), in_nightly.get(name, {}).get(key), in_dump[name].get(key)),
         )
         for name, records in before.items()
         for key, record in records.items()
@@ -171,9 +169,7 @@ class _Business:
                 _REVISE[name](record, now + timedelta(seconds=nth))
                 revised[key] = bson.encode(record)
             if revised:
-                self.shop[name].bulk_write(
-                    [ReplaceOne({"_id": k}, RawBSONDocument(r)) for k, r in revised.items()]
-                )
+                self.shop[name].bulk_write([ReplaceOne({"_id": k}, RawBSONDocument(r)) for k, r in revised.items()])
             self.now[name].update(revised)
         self._grow(count)
 
@@ -193,9 +189,7 @@ class _Business:
 
 
 def _revise_conversation(record: Document, when: datetime) -> None:
-    record["messages"].append(
-        {**record["messages"][-1], "timestamp": when, "user_message": "¿Hay novedades? 📦"}
-    )
+    record["messages"].append({**record["messages"][-1], "timestamp": when, "user_message": "¿Hay novedades? 📦"})
     record["message_count"] += 1
     record["updated_at"] = when
 
@@ -242,9 +236,7 @@ def _lose(business: _Business, best: Held, *, new: int) -> dict[str, dict[Any, F
         shop[name].delete_many({"_id": {"$in": list(keys)}})
         fates[name] = dict.fromkeys(keys, Fate.LOST)
         # Only what a source still holds as it was: elsewhere damage and a later change cannot be told apart.
-        whole = [
-            key for key, record in now[name].items() if key not in keys and best[name].get(key) == record
-        ]
+        whole = [key for key, record in now[name].items() if key not in keys and best[name].get(key) == record]
         damaged = business.pick(whole, _DAMAGED)
         half = len(damaged) // 2
         for hit, change in zip((damaged[:half], damaged[half:]), _DAMAGE[name], strict=True):

@@ -83,9 +83,7 @@ def _fresh(folder: Path) -> None:
         if folder.is_dir() and (folder / _MARKER).is_file():
             shutil.rmtree(folder)
         elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise BadInputError(
-                f"{folder} exists and is not an earlier demo", hint="choose another folder with --dir"
-            )
+            raise BadInputError(f"{folder} exists and is not an earlier demo", hint="choose another folder with --dir")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _MARKER).write_text("This folder is made anew by each `recovery-nb demo`.\n", encoding="utf-8")
     except OSError as error:

@@ -98,9 +98,7 @@ def _check_runs(binary: Path) -> None:
         package = _DEBIAN_PACKAGE.get(library)
         raise MissingRequirementError(
             f"{binary} needs the library {library}, which is not on this machine",
-            hint=f"run: apt-get install {package}"
-            if package
-            else f"install the package that holds {library}",
+            hint=f"run: apt-get install {package}" if package else f"install the package that holds {library}",
         )
     if done.returncode == -signal.SIGILL:
         raise MissingRequirementError(

@@ -48,9 +48,7 @@ _KNOWN = (
         Reason("too many files are open", "raise the limit: ulimit -n 64000"),
     ),
     (
-        re.compile(
-            r"UPGRADE PROBLEM|[Ww]rong mongod version|featureCompatibilityVersion|unsupported WiredTiger"
-        ),
+        re.compile(r"UPGRADE PROBLEM|[Ww]rong mongod version|featureCompatibilityVersion|unsupported WiredTiger"),
         Reason(
             "the data there are from another version of MongoDB",
             "use the mongod that wrote them, or give another folder",

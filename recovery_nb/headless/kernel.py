@@ -123,9 +123,7 @@ class _Progress:
         self._emit(Event("run", self._name, done=cell_index + 1, total=total, unit="cells"))
 
 
-def _manager_class(
-    private: Path, messages: Path, environment: Mapping[str, str], managers: list[Any]
-) -> type[Any]:
+def _manager_class(private: Path, messages: Path, environment: Mapping[str, str], managers: list[Any]) -> type[Any]:
     """Return a kernel manager that needs no kernelspec and keeps its files in a private folder."""
     command = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     # The working directory holds evidence: a stray `json.py` there must not be imported.
@@ -183,9 +181,7 @@ def _ended_like_ctrl_c() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    taken = [
-        number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL
-    ]
+    taken = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
     for number in taken:
         signal.signal(number, interrupt)
     try:

@@ -133,9 +133,7 @@ def check_parameters(
         values[name] = _convert(by_name[name], value)
     if "interactive" in by_name:
         if values.get("interactive"):
-            raise BadInputError(
-                "parameter interactive is always False in a headless run", hint="leave it out"
-            )
+            raise BadInputError("parameter interactive is always False in a headless run", hint="leave it out")
         values["interactive"] = False
     if case is not None and "case" in by_name:
         values.setdefault("case", str(case.absolute()))
@@ -210,19 +208,13 @@ def _to_str(value: object, _: Parameter) -> str:
 def _to_list(value: object, parameter: Parameter) -> list[object]:
     if isinstance(value, str):
         text = value.strip()
-        value = (
-            json.loads(text)
-            if text.startswith("[")
-            else [part.strip() for part in text.split(",") if part.strip()]
-        )
+        value = json.loads(text) if text.startswith("[") else [part.strip() for part in text.split(",") if part.strip()]
     if not isinstance(value, list):
         raise TypeError(value)
     examples = list(parameter.default) if isinstance(parameter.default, list | tuple | set) else []
     kind = type(examples[0]).__name__ if examples else "any"
     convert = _CONVERTERS.get(kind, _as_it_is)
-    return [
-        convert(item, Parameter(parameter.name, examples[0] if examples else None, kind)) for item in value
-    ]
+    return [convert(item, Parameter(parameter.name, examples[0] if examples else None, kind)) for item in value]
 
 
 def _to_dict(value: object, _: Parameter) -> dict[str, object]:

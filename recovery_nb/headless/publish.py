@@ -35,9 +35,7 @@ def read_notebook(path: Path) -> tuple[Any, bytes]:
     except OSError as error:
         raise BadInputError(f"cannot read {path} ({error.strerror})", hint="check the path") from error
     except (ValueError, KeyError, AttributeError, nbformat.ValidationError) as error:
-        raise BadInputError(
-            f"{path} is no Jupyter notebook", hint="give a file that Jupyter opens"
-        ) from error
+        raise BadInputError(f"{path} is no Jupyter notebook", hint="give a file that Jupyter opens") from error
     return node, content
 
 
@@ -49,9 +47,7 @@ def read_report(path: Path, scrubber: Scrubber) -> bytes:
         return b""
 
 
-def publish(
-    frozen: Any, report: bytes, facts: Mapping[str, object], *, stem: str, private: Path, out: Path
-) -> Path:
+def publish(frozen: Any, report: bytes, facts: Mapping[str, object], *, stem: str, private: Path, out: Path) -> Path:
     """Lay a run's files out in a private folder, and give that folder its final name.
 
     Args:
@@ -75,8 +71,7 @@ def publish(
     staged = private / "run"
     staged.mkdir()
     described = {
-        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        for name, content in files.items()
+        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()} for name, content in files.items()
     }
     for number in range(1, 1000):
         run = out / (str(facts["run"]) + (f"_{number}" if number > 1 else ""))

@@ -88,9 +88,7 @@ def run_notebook(
     values = check_parameters(notebook_parameters(source), parameters, case=case)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{path.stem}.", dir=out, ignore_cleanup_errors=True
-        ) as private:
+        with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=out, ignore_cleanup_errors=True) as private:
             return _run(
                 source,
                 values,
@@ -149,9 +147,7 @@ def _run(
         "finished": finished.isoformat(timespec="seconds"),
         "seconds": round((finished - started).total_seconds(), 1),
         "case": scrubber.text(str(case.absolute())) if case else None,
-        "parameters": scrubber.tree(
-            {**{known.name: known.default for known in notebook_parameters(source)}, **values}
-        ),
+        "parameters": scrubber.tree({**{known.name: known.default for known in notebook_parameters(source)}, **values}),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
     }
     frozen = freeze.freeze(execution.notebook, scrubber, facts=facts)

@@ -62,9 +62,7 @@ class _Cleaner(HTMLParser):
             self._parts.append(escape(self.get_starttag_text() or ""))
         else:
             kept = "".join(
-                f' {name}="{escape(value or "")}"'
-                for name, value in attrs
-                if _harmless(tag, name, value or "")
+                f' {name}="{escape(value or "")}"' for name, value in attrs if _harmless(tag, name, value or "")
             )
             self._parts.append(f"<{tag}{kept}>")
             if tag not in _VOID:

@@ -25,9 +25,7 @@ _WHOLE_WORD_BELOW = 4
 def has_credentials(value: object) -> bool:
     """Say whether a value holds, at any depth, a URI with a password or a token in it."""
     if isinstance(value, str):
-        return any(found[2] not in ("", MASK) for found in _USERINFO.finditer(value)) or bool(
-            _QUERY.search(value)
-        )
+        return any(found[2] not in ("", MASK) for found in _USERINFO.finditer(value)) or bool(_QUERY.search(value))
     if isinstance(value, Mapping):
         return any(has_credentials(item) for pair in value.items() for item in pair)
     return isinstance(value, list | tuple | set) and any(has_credentials(item) for item in value)

@@ -111,10 +111,7 @@ def _after_restore(findings: Findings) -> Iterator[str]:
 
 def _access(findings: Findings, errors: Sequence[str]) -> Iterator[str]:
     if not findings.database.connected:
-        yield (
-            "The database was not read; set DATABASE_URI to its address and run"
-            f" {_command(findings, 'recover')}."
-        )
+        yield (f"The database was not read; set DATABASE_URI to its address and run {_command(findings, 'recover')}.")
     if not findings.sources:
         again = _command(findings, "scan", ".")
         yield f"No backup or export was found; name the folder that has them: {again}."
@@ -197,9 +194,7 @@ def _about_sources(findings: Findings) -> Iterator[str]:
             f" {_command(findings, 'verify', _path(source.path))}."
         )
     if findings.comparison:
-        used = {
-            path for each in findings.candidates.values() for path, count in each.sources.items() if count
-        }
+        used = {path for each in findings.candidates.values() for path, count in each.sources.items() if count}
         plain = [each for each in findings.sources if each.typing == "plain" and each.path in used]
         for source in plain[:_MAX_COLLECTIONS]:
             yield (

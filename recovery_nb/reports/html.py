@@ -72,9 +72,7 @@ def table(
     """
     shown = [list(row) for row in islice(rows, limit)]
     head = "".join(f'<th style="{_HEAD}">{escape(name)}</th>' for name in columns)
-    body = "".join(
-        f'<tr style="background-color: transparent">{"".join(map(_cell, row))}</tr>' for row in shown
-    )
+    body = "".join(f'<tr style="background-color: transparent">{"".join(map(_cell, row))}</tr>' for row in shown)
     whole = len(shown) if total is None else max(total, len(shown))
     rest = f"showing {len(shown):,} of {whole:,}" if whole > len(shown) else f"{whole:,} in all"
     title = f"<b>{escape(caption)}</b> · " if caption else ""
@@ -105,8 +103,7 @@ def join(*parts: str) -> Markup:
     """Return the parts one below the other; those that are not `Markup` are escaped paragraphs."""
     return Markup(
         "".join(
-            part if isinstance(part, Markup) else f'<div style="color: inherit">{escape(part)}</div>'
-            for part in parts
+            part if isinstance(part, Markup) else f'<div style="color: inherit">{escape(part)}</div>' for part in parts
         )
     )
 

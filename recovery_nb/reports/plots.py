@@ -40,8 +40,7 @@ def coverage(counts: Mapping[str, Mapping[str, int]]) -> bytes:
     figure, axes = _figure(height=1.35 + 0.42 * max(len(shown), 1))
     left = len(names) - len(shown)
     axes.set_title(
-        "How much of each collection is intact?"
-        + (f"  (the worst {len(shown)} of {len(names):,})" if left else ""),
+        "How much of each collection is intact?" + (f"  (the worst {len(shown)} of {len(names):,})" if left else ""),
         **_title(),
     )
     for row, name in enumerate(shown):
@@ -97,9 +96,7 @@ def _columns(axes: Axes, buckets: Buckets) -> None:
     step = buckets.step / timedelta(days=1)
     bars: dict[str, Any] = {"width": step * 0.92, "align": "edge", "zorder": 2}
     axes.bar(starts, buckets.present, color=COLOURS["present"], label="present", **bars)
-    axes.bar(
-        starts, buckets.missing, bottom=buckets.present, color=COLOURS["missing"], label="missing", **bars
-    )
+    axes.bar(starts, buckets.missing, bottom=buckets.present, color=COLOURS["missing"], label="missing", **bars)
     axes.set_xlim(max(starts[0] - step / 2, date2num(_FIRST)), min(starts[-1] + step * 1.5, date2num(_LAST)))
     axes.set_ylim(bottom=0)
     locator = AutoDateLocator(tz=UTC, minticks=4, maxticks=10)
@@ -148,9 +145,7 @@ def _bar(axes: Axes, row: int, count: Mapping[str, int]) -> None:
         # Rounded down: what is not wholly intact never reads as 100 %.
         text = f"{int(intact * 10) / 10:.1f}% intact"
         axes.text(intact / 2, row, text, ha="center", va="center", fontsize=9, color=_INK, zorder=4)
-    axes.text(
-        1.01, row, f"{whole:,}", transform=axes.get_yaxis_transform(), va="center", fontsize=9, color=_GREY
-    )
+    axes.text(1.01, row, f"{whole:,}", transform=axes.get_yaxis_transform(), va="center", fontsize=9, color=_GREY)
 
 
 def _intact(count: Mapping[str, int]) -> float:

@@ -41,9 +41,7 @@ def finish(report: Mapping[str, object], *, exit_code: int, fallback: Path) -> P
     try:
         text = json.dumps(report, ensure_ascii=False, indent=2, allow_nan=False, default=_plain)
     except (TypeError, ValueError) as error:
-        raise BadInputError(
-            f"the report cannot be written as JSON ({error})", hint="give it plain values"
-        ) from error
+        raise BadInputError(f"the report cannot be written as JSON ({error})", hint="give it plain values") from error
     run = os.environ.get(RUN_DIR)
     folder = Path(run) if run else fallback
     folder.mkdir(parents=True, exist_ok=True)

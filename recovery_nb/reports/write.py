@@ -27,9 +27,7 @@ def write_json(path: Path, content: BaseModel | Mapping[str, Any]) -> Path:
     try:
         text = to_json(content, indent=2, inf_nan_mode="null")
     except (PydanticSerializationError, ValueError) as error:
-        raise BadInputError(
-            f"Cannot write {path} as JSON: {error}", hint="convert the value to text first"
-        ) from error
+        raise BadInputError(f"Cannot write {path} as JSON: {error}", hint="convert the value to text first") from error
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text + b"\n")

@@ -191,7 +191,7 @@ class Plan:
         return tally.plan(folder)
 
 
-_HEADER = ("format", "version", "database", "on_conflict", "overwrite_newer", "sources")
+_HEADER = ("format", "version", "database", "on_conflict", "sources")
 
 
 class Tally:

@@ -41,7 +41,6 @@ def make_plan(
     database: str,
     on_conflict: OnConflict = OnConflict.SKIP,
     sources: Mapping[str, str] | None = None,
-    overwrite_newer: bool = False,
 ) -> Plan:
     """Decide what to do with every selected record and write the plan to `folder/<digest[:16]>`.
 
@@ -54,7 +53,6 @@ def make_plan(
         database: The database, without secrets.
         on_conflict: What to do where the database holds another version.
         sources: By source id, what the source is called.
-        overwrite_newer: Replace and merge also where the database's version is newer than the source.
 
     Raises:
         ConflictError: `on_conflict` is `FAIL` and the database holds other versions; nothing is written.
@@ -64,7 +62,6 @@ def make_plan(
         "version": 1,
         "database": database,
         "on_conflict": str(on_conflict),
-        "overwrite_newer": overwrite_newer,
         "sources": dict(sources or {}),
     }
     tally = Tally(header)
@@ -77,7 +74,7 @@ def make_plan(
             rows: list[tuple[object, ...]] = []
             seq = 0
             for selected in selection:
-                write = _decide(selected, seq, on_conflict=on_conflict, overwrite_newer=overwrite_newer)
+                write = _decide(selected, seq, on_conflict=on_conflict)
                 if write is None:
                     continue
                 seq += 1
@@ -117,7 +114,7 @@ def _flush(file: Any, rows: list[tuple[object, ...]]) -> None:
         rows.clear()
 
 
-def _decide(selected: Selected, seq: int, *, on_conflict: OnConflict, overwrite_newer: bool) -> Write | None:
+def _decide(selected: Selected, seq: int, *, on_conflict: OnConflict) -> Write | None:
     """Return the row for one record; None where the database already holds it."""
     current, planned, own = selected.current, selected.planned, selected.id
     if planned == current:
@@ -126,11 +123,13 @@ def _decide(selected: Selected, seq: int, *, on_conflict: OnConflict, overwrite_
     if not reason:
         planned = settled(planned, None if current is None else id_element(current))
         own = id_element(planned if current is None else current) or b""
-        if current is None:
-            action = Action.INSERT
-        elif planned == current:
+        if planned == current:
             return None
-        elif selected.newer and not overwrite_newer and on_conflict in (OnConflict.REPLACE, OnConflict.MERGE):
+        if selected.hold:
+            action, reason = Action.SKIP, f"{selected.hold}; name the one to take in a keys file"
+        elif current is None:
+            action = Action.INSERT
+        elif selected.newer and on_conflict in (OnConflict.REPLACE, OnConflict.MERGE):
             action, reason = Action.SKIP, f"the database's version is newer: {selected.newer}"
         else:
             action, reason, planned = _meet(current, planned, on_conflict)

@@ -103,11 +103,7 @@ class DumpSource:
 
     def files(self) -> list[Path]:
         """Return the `.bson` and metadata files, by name."""
-        return [
-            file
-            for file in self._files
-            if file.name.endswith((_BSON, _METADATA)) or file.name == "prelude.json"
-        ]
+        return [file for file in self._files if file.name.endswith((_BSON, _METADATA)) or file.name == "prelude.json"]
 
     def collections(self) -> dict[str, str]:
         """Return the collection that each member (`NAME.bson`) holds."""
@@ -226,17 +222,11 @@ def _opened(path: Path) -> Iterator[int]:
 
 
 def _unreadable(path: Path, error: OSError) -> DamagedSourceError:
-    return DamagedSourceError(
-        f"{path} cannot be read: {error.strerror}", hint="check the path and its permissions"
-    )
+    return DamagedSourceError(f"{path} cannot be read: {error.strerror}", hint="check the path and its permissions")
 
 
 def _fetched(file: int, ref: Ref, path: Path) -> bytes:
-    record = (
-        os.pread(file, ref.length, ref.offset)
-        if ref.offset >= 0 and 0 < ref.length <= MAX_RECORD_BYTES
-        else b""
-    )
+    record = os.pread(file, ref.length, ref.offset) if ref.offset >= 0 and 0 < ref.length <= MAX_RECORD_BYTES else b""
     if not is_whole(record):
         raise DamagedSourceError(
             f"{path} holds no record of {ref.length:,} bytes at offset {ref.offset:,} any more",

@@ -68,9 +68,7 @@ class Elements:
         in_list: Whether a bracket closes them; a sequence goes on to the end of the file.
     """
 
-    def __init__(
-        self, text: Text, collection: str, *, convert: Callable[[bytes], bytes], in_list: bool
-    ) -> None:
+    def __init__(self, text: Text, collection: str, *, convert: Callable[[bytes], bytes], in_list: bool) -> None:
         self._text = text
         self._collection = collection
         self._convert = convert
@@ -157,11 +155,7 @@ class Elements:
     def _recover(self, pos: int, error: NoEndError) -> Walker:
         """Leave a record that has no end, for the next one that can be told."""
         text = self._text
-        if (
-            error.cause == "eof"
-            and text.size - pos <= RECORD_LIMIT
-            and is_beginning(text.slice(pos, text.size))
-        ):
+        if error.cause == "eof" and text.size - pos <= RECORD_LIMIT and is_beginning(text.slice(pos, text.size)):
             yield self._damage(pos, text.size, "the file ends inside a record")
             return text.size
         following = self._next_start(pos, text.size)

@@ -21,9 +21,7 @@ __all__ = ["JsonSource", "looks_like_json"]
 
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_EXPECTED = (
-    "a list, an object with data, records, items, conversations, messages or collections, or one with an id"
-)
+_EXPECTED = "a list, an object with data, records, items, conversations, messages or collections, or one with an id"
 # The relaxed form, too, writes NaN and the infinities as $numberDouble.
 _NUMBER_WRAPPER = re.compile(rb'"\$number(?:Int"\s*:|Double"\s*:\s*"-?[0-9])')
 # `JSON.stringify` writes decimals and timestamps in wrappers, too, but ids and dates as plain strings.
@@ -220,9 +218,7 @@ class JsonSource:
 
 def _sorted_json(text: bytes) -> bytes:
     try:
-        return json.dumps(
-            json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-        ).encode()
+        return json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise NotARecordError(f"invalid JSON: {error}") from error
 

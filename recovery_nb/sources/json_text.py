@@ -27,9 +27,7 @@ _SKIP = re.compile(rb'[^"{}\[\]]*+(?:' + _STRING + rb'[^"{}\[\]]*+)*+')
 _BRACKET = re.compile(_SKIP.pattern + rb"[{}\[\]]")
 _WHOLE_STRING = re.compile(_STRING)
 _STRING_BODY = re.compile(rb'"[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+')
-_SCALAR = re.compile(
-    rb"(?:-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false|null|NaN|-?Infinity)(?![-+.\w])"
-)
+_SCALAR = re.compile(rb"(?:-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false|null|NaN|-?Infinity)(?![-+.\w])")
 _OPENING = frozenset(b"{[")
 
 

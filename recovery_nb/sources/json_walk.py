@@ -82,9 +82,7 @@ class Walk:
         others: Whether `collections` holds something else than lists; likewise.
     """
 
-    def __init__(
-        self, path: Path, convert: Callable[[bytes], bytes] = to_bson, *, shape: Shape | None = None
-    ) -> None:
+    def __init__(self, path: Path, convert: Callable[[bytes], bytes] = to_bson, *, shape: Shape | None = None) -> None:
         self._path = path
         self._known = shape
         self._read_to = 0

@@ -100,6 +100,7 @@ def connect(uri: str) -> tuple[RawClient, str]:
     try:
         client: RawClient = MongoClient(
             uri, document_class=RawBSONDocument, tz_aware=True, connect=False, appname="recovery_nb",
+            datetime_conversion="DATETIME_AUTO",  # an error may quote a date past the year 9999
             **options,
         )  # fmt: skip
         name = client.get_default_database().name

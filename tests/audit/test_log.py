@@ -186,8 +186,7 @@ def test_a_file_that_is_no_log_is_kept_and_reported(log):
 
 def test_threads_and_processes_append_at_the_same_time(log):
     writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, log.path, "20"], stdout=subprocess.DEVNULL)
-        for _ in range(3)
+        subprocess.Popen([sys.executable, "-c", WRITER, log.path, "20"], stdout=subprocess.DEVNULL) for _ in range(3)
     ]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: log.append("thread", n=number), range(40)))
@@ -221,12 +220,8 @@ def test_a_full_disk_is_one_clear_line_and_leaves_the_chain_whole(filled):
         "except Exception as error: print(type(error).__name__, error)\n"
     )
     before = filled.path.read_bytes()
-    result = subprocess.run(
-        [sys.executable, "-c", limited, filled.path], capture_output=True, text=True, check=True
-    )
-    assert result.stdout.startswith(
-        f"RecoveryError Cannot write the audit log {filled.path}: File too large; "
-    )
+    result = subprocess.run([sys.executable, "-c", limited, filled.path], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith(f"RecoveryError Cannot write the audit log {filled.path}: File too large; ")
     assert result.stdout.count("\n") == 1
     assert filled.path.read_bytes() == before
 

@@ -37,9 +37,7 @@ def test_a_secret_query_parameter_never_survives(password, name):
 @given(
     st.recursive(
         st.just("s3cr3t-value"),
-        lambda inner: (
-            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["token", "x", "Api-Key"]), inner)
-        ),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["token", "x", "Api-Key"]), inner),
     )
 )
 def test_values_of_secret_keys_never_survive_at_any_depth(value):

@@ -43,9 +43,7 @@ except RecoveryError as error:
 
 def take(uri: str, folder: Path, layout: str, limit: int = 0) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", TAKE, uri, str(folder), layout, str(limit)]
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def names(folder: Path) -> list[str]:
@@ -134,9 +132,7 @@ def test_a_small_disk_is_refused_before_anything_is_written(database: Any, tmp_p
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_backups_at_the_same_time_do_not_disturb_each_other(
-    small: Database, database: Any, tmp_path: Path
-) -> None:
+def test_backups_at_the_same_time_do_not_disturb_each_other(small: Database, database: Any, tmp_path: Path) -> None:
     processes = [take(database.uri, tmp_path, "bson") for _ in range(3)]
     for process in processes:
         process.communicate("", timeout=60)

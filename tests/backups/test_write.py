@@ -24,9 +24,7 @@ from recovery_nb.sources.bson_files import DumpSource
 from recovery_nb.sources.mongodb import Database
 
 
-def test_the_bson_layout_holds_the_records_byte_for_byte(
-    shop: Database, samples: Path, tmp_path: Path
-) -> None:
+def test_the_bson_layout_holds_the_records_byte_for_byte(shop: Database, samples: Path, tmp_path: Path) -> None:
     result = write_backup(shop, tmp_path)
     dump = samples / "mongodump" / "shop"
     for original in dump.glob("*.bson"):
@@ -80,9 +78,7 @@ def test_the_json_layout_is_the_specifications(shop: Database, tmp_path: Path, s
     assert (value["version"], value["source"]) == ("1.0", shop.name)
     truth = json.loads((samples / "truth.json").read_text())["counts"]
     counts = {name: n for name, n in truth.items() if name != "open_quotes"}
-    assert (
-        {name: len(records) for name, records in value["collections"].items()} == counts == result.collections
-    )
+    assert {name: len(records) for name, records in value["collections"].items()} == counts == result.collections
     canonical = json.dumps(value["collections"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert value["metadata"]["checksum"] == hashlib.sha256(canonical.encode()).hexdigest()
     assert value["metadata"]["total_records"] == sum(counts.values())
@@ -96,9 +92,7 @@ def test_the_checksums_form_is_that_of_pythons_json(value: dict[str, object]) ->
 
 
 @pytest.mark.parametrize("layout", ["bson", "json"])
-def test_a_backup_under_concurrent_writes_is_of_one_point_in_time(
-    database: Any, tmp_path: Path, layout: Any
-) -> None:
+def test_a_backup_under_concurrent_writes_is_of_one_point_in_time(database: Any, tmp_path: Path, layout: Any) -> None:
     store = database.client[database.name]
     store.accounts.insert_many([{"_id": n, "balance": 100, "pad": "x" * 2000} for n in range(4000)])
     store.ledger.insert_many([{"_id": n, "paid": 0, "pad": "x" * 2000} for n in range(4000)])

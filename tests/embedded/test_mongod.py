@@ -176,9 +176,7 @@ def test_a_second_process_is_told_who_holds_the_data(
 ) -> None:
     process, _ = elsewhere
     waits: list[Holder] = []
-    with pytest.raises(
-        ConflictError, match=rf"in use by process {process.pid} \(.*\) since 20\d\d-"
-    ) as raised:
+    with pytest.raises(ConflictError, match=rf"in use by process {process.pid} \(.*\) since 20\d\d-") as raised:
         EmbeddedMongod(tmp_path / "data", wait=0.1, on_wait=waits.append).start()
     assert raised.value.hint
     assert [holder.pid for holder in waits] == [process.pid]

@@ -52,9 +52,7 @@ class Running:
 @pytest.fixture
 def running(write: Callable[..., Path], tmp_path: Path) -> Iterator[Running]:
     note = tmp_path / "pid"
-    cell = (
-        f"import os, threading\nopen({str(note)!r}, 'w').write(f'{{os.getpid()}}.')\nthreading.Event().wait()"
-    )
+    cell = f"import os, threading\nopen({str(note)!r}, 'w').write(f'{{os.getpid()}}.')\nthreading.Event().wait()"
     running = Running(write("endless", "print('begun')", cell), note, tmp_path / "out")
     yield running
     running.process.kill()

@@ -96,9 +96,7 @@ def test_a_value_of_another_type_is_refused_in_one_line(name: str, given: object
 
 
 def test_an_unknown_one_is_refused_with_what_there_is() -> None:
-    with pytest.raises(
-        BadInputError, match=r"no parameter 'limits'; did you mean limit\? it takes collection=''"
-    ):
+    with pytest.raises(BadInputError, match=r"no parameter 'limits'; did you mean limit\? it takes collection=''"):
         check_parameters(known(), {"limits": 1})
 
 

@@ -133,12 +133,7 @@ class TestASuccessfulRun:
         node = nbformat.read(story.notebook, as_version=4)
         nbformat.validate(node)
         assert "widgets" not in node.metadata
-        kinds = {
-            kind
-            for cell in node.cells
-            for output in cell.get("outputs", [])
-            for kind in output.get("data", {})
-        }
+        kinds = {kind for cell in node.cells for output in cell.get("outputs", []) for kind in output.get("data", {})}
         assert kinds <= {"text/plain", "text/html", "image/png"}
         assert "captured by a widget" in story.notebook.read_text()
 
@@ -232,10 +227,7 @@ class TestNoSecret:
         assert b"bob:***@127.0.0.1:1/shop" in everything
 
     def test_is_in_the_error(self, leaky: RunResult) -> None:
-        assert (
-            leaky.error
-            == "ConnectionError: cannot reach mongodb://bob:***@127.0.0.1:1/shop with *** (cell [1])"
-        )
+        assert leaky.error == "ConnectionError: cannot reach mongodb://bob:***@127.0.0.1:1/shop with *** (cell [1])"
 
     def test_inherited_from_the_environment_either(
         self, run: Run, finishing: Finishing, monkeypatch: pytest.MonkeyPatch
@@ -256,9 +248,7 @@ class TestBeforeAnyKernel:
             ({"name": "mongodb://bob:pw@host/db"}, "parameter name would put a secret into the notebook"),
         ],
     )
-    def test_bad_parameters_are_refused(
-        self, run: Run, tmp_path: Path, given: dict[str, object], message: str
-    ) -> None:
+    def test_bad_parameters_are_refused(self, run: Run, tmp_path: Path, given: dict[str, object], message: str) -> None:
         path = tmp_path / "n.ipynb"
         cell = nbformat.v4.new_code_cell("limit = 1\nname = ''", metadata={"tags": ["parameters"]})
         nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
@@ -274,16 +264,12 @@ class TestBeforeAnyKernel:
         with pytest.raises(BadInputError, match="is no Jupyter notebook"):
             run_notebook(path, {}, out=tmp_path / "out")
 
-    def test_a_folder_that_cannot_be_made_is_one_line(
-        self, write: Callable[..., Path], tmp_path: Path
-    ) -> None:
+    def test_a_folder_that_cannot_be_made_is_one_line(self, write: Callable[..., Path], tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         with pytest.raises(RecoveryError, match="cannot write the run of n to"):
             run_notebook(write("n", "1"), {}, out=tmp_path / "file" / "out")
 
 
 def test_importing_the_package_does_not_import_papermill() -> None:
-    code = (
-        "import sys, recovery_nb.headless; print({'papermill', 'nbconvert', 'nbformat'} & set(sys.modules))"
-    )
+    code = "import sys, recovery_nb.headless; print({'papermill', 'nbconvert', 'nbformat'} & set(sys.modules))"
     assert os.popen(f'{sys.executable} -c "{code}"').read() == "set()\n"  # noqa: S605 (our own words)

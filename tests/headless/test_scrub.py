@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 
 from recovery_nb.headless.scrub import Scrubber, has_credentials
 
-PASSWORDS = st.text(
-    st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Z"]), min_size=4, max_size=20
-)
+PASSWORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Z"]), min_size=4, max_size=20)
 SPELL = {
     "plain": str,
     "encoded": lambda text: quote(text, safe=""),
@@ -63,9 +61,7 @@ def test_what_holds_no_password_is_left(text: str) -> None:
 
 
 def test_tokens_in_a_query_are_secrets() -> None:
-    uri = (
-        "mongodb://h/db?authMechanismProperties=AWS_SESSION_TOKEN:tok1,X:y&tlsCertificateKeyFilePassword=pw99"
-    )
+    uri = "mongodb://h/db?authMechanismProperties=AWS_SESSION_TOKEN:tok1,X:y&tlsCertificateKeyFilePassword=pw99"
     scrubbed = Scrubber(uri).text(f"{uri} tok1 pw99")
     assert "tok1" not in scrubbed
     assert "pw99" not in scrubbed

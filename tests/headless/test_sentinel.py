@@ -13,9 +13,7 @@ from recovery_nb.errors import BadInputError
 from recovery_nb.reports.sentinel import RUN_DIR, RUN_TOKEN, finish
 
 
-def test_in_a_run_the_report_and_the_sign_go_to_the_runner(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_in_a_run_the_report_and_the_sign_go_to_the_runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(RUN_DIR, str(tmp_path / "run"))
     monkeypatch.setenv(RUN_TOKEN, "t0k3n")
     path = finish({"a": 1}, exit_code=3, fallback=tmp_path / "elsewhere")
@@ -36,9 +34,7 @@ def test_outside_a_run_only_the_report_is_written(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("value", [math.nan, object()])
-def test_what_json_cannot_hold_is_refused(
-    value: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_json_cannot_hold_is_refused(value: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(RUN_DIR, raising=False)
     with pytest.raises(BadInputError, match="cannot be written as JSON"):
         finish({"x": value}, exit_code=0, fallback=tmp_path)

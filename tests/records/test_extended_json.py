@@ -232,9 +232,7 @@ def test_dollar_signs_that_are_no_wrappers_stay_fields() -> None:
 
 def test_legacy_extended_json_is_read() -> None:
     text = b'{"b":{"$binary":"AAEC","$type":"00"},"r":{"$regex":"a","$options":"i"},"d":{"$date":5}}'
-    assert bson.decode(to_bson(text)) == json_util.loads(
-        text, json_options=json_util.JSONOptions(tz_aware=False)
-    )
+    assert bson.decode(to_bson(text)) == json_util.loads(text, json_options=json_util.JSONOptions(tz_aware=False))
 
 
 def test_corrupt_bson_is_refused() -> None:

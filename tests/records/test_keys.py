@@ -13,7 +13,7 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 from pymongo.write_concern import WriteConcern
 
-from recovery_nb.records.elements import Element, build, elements
+from recovery_nb.records.elements import CODEC, Element, build, elements
 from recovery_nb.records.keys import canonical, key_of, key_text
 
 Value = tuple[int, bytes]
@@ -74,7 +74,9 @@ ids = st.one_of(numbers, st.recursive(plain, nested, max_leaves=4)).filter(lambd
 
 @pytest.fixture
 def one_key(database: Any) -> Collection[Any]:
-    found: Collection[Any] = database.client[database.name].get_collection("keys", write_concern=WriteConcern(w=1))
+    found: Collection[Any] = database.client[database.name].get_collection(
+        "keys", codec_options=CODEC, write_concern=WriteConcern(w=1)
+    )
     return found
 
 

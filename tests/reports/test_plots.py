@@ -30,9 +30,7 @@ def rgb(status: str) -> tuple[int, ...]:
 
 
 def test_coverage_draws_each_finding_in_its_colour():
-    seen = colours(
-        coverage({"a": dict.fromkeys(("identical", "equivalent", "changed", "missing", "corrupt"), 5)})
-    )
+    seen = colours(coverage({"a": dict.fromkeys(("identical", "equivalent", "changed", "missing", "corrupt"), 5)}))
     assert seen >= {rgb(part) for part in ("identical", "equivalent", "changed", "missing", "corrupt")}
 
 
@@ -40,9 +38,7 @@ def test_one_lost_record_in_a_million_is_seen():
     assert rgb("missing") in colours(coverage({"a": {"identical": 10**6, "missing": 1}}))
 
 
-@pytest.mark.parametrize(
-    "name", [r"$\frac{", "$x$", "</script><img src=x>", "x" * 5000, "a\n\x00\x1b", "_hidden", ""]
-)
+@pytest.mark.parametrize("name", [r"$\frac{", "$x$", "</script><img src=x>", "x" * 5000, "a\n\x00\x1b", "_hidden", ""])
 def test_hostile_names_are_drawn_as_text(name):
     assert coverage({name: {"missing": 1}}).startswith(b"\x89PNG")
     assert timeline(days(1), days(2), title=name).startswith(b"\x89PNG")

@@ -151,8 +151,7 @@ def test_lost_records_lead_to_a_backup_and_then_to_a_preview_of_their_restore():
 
 def test_more_records_in_a_backup_than_in_the_database_lead_to_a_restore_before_any_comparison():
     assert any(
-        "3 records more than the database" in each and "restore backups/dump" in each
-        for each in recommend(findings())
+        "3 records more than the database" in each and "restore backups/dump" in each for each in recommend(findings())
     )
 
 
@@ -188,29 +187,18 @@ def test_after_a_restore_comes_its_verification_and_if_need_be_its_rollback():
     ]
     bad = recommend(lost(restore=RESTORED, verification=VerificationFacts(ok=False)))
     assert "`recovery-nb rollback r1`" in bad[0]
-    assert commands(recommend(findings(comparison={"quotes": Counts(identical=1)}))) == [
-        ["recovery-nb", "backup"]
-    ]
+    assert commands(recommend(findings(comparison={"quotes": Counts(identical=1)}))) == [["recovery-nb", "backup"]]
 
 
 def test_a_thousand_collections_do_not_make_a_thousand_sentences():
     names = [f"c{n}" for n in range(1000)]
     many = {name: Candidates(recoverable=1, sources={"backups/dump": 1}) for name in names}
-    assert (
-        len(
-            recommend(
-                lost(candidates=many, comparison={name: Counts(missing=1, changed=1) for name in names})
-            )
-        )
-        < 30
-    )
+    assert len(recommend(lost(candidates=many, comparison={name: Counts(missing=1, changed=1) for name in names}))) < 30
 
 
 @given(st.text(st.characters(exclude_characters="`", codec="utf-8"), min_size=1))
 def test_hostile_names_are_quoted_for_a_shell(name):
-    facts = lost(
-        candidates={name: Candidates(recoverable=1, sources={"a b;rm": 1})}, backup=BackupFacts(path="b")
-    )
+    facts = lost(candidates={name: Candidates(recoverable=1, sources={"a b;rm": 1})}, backup=BackupFacts(path="b"))
     words = shlex.split(recommend(facts)[0].split("`")[1])
     assert words[2] == "a b;rm"
     assert words[3:5] == ["--collection", name] or words[3] == f"--collection={name}"
@@ -235,9 +223,7 @@ def test_no_password_reaches_a_report(tmp_path):
 
 
 def test_unrecoverable_records_are_capped_and_counted():
-    facts = findings(
-        unrecoverable=[Unrecoverable(reason="x", offset=n) for n in range(5000)], unrecoverable_total=5000
-    )
+    facts = findings(unrecoverable=[Unrecoverable(reason="x", offset=n) for n in range(5000)], unrecoverable_total=5000)
     assert (len(facts.unrecoverable), facts.unrecoverable_total) == (1000, 5000)
 
 
@@ -264,9 +250,7 @@ def test_what_cannot_be_written_is_one_clear_line_and_harms_nothing(tmp_path):
 
 
 def test_the_published_schema_is_up_to_date(tmp_path):
-    assert SCHEMA.read_bytes() == main(tmp_path).read_bytes(), (
-        "run: python -m recovery_nb.reports.schema docs/schemas"
-    )
+    assert SCHEMA.read_bytes() == main(tmp_path).read_bytes(), "run: python -m recovery_nb.reports.schema docs/schemas"
 
 
 def test_reports_fit_the_schema(tmp_path):

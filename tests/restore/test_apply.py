@@ -63,9 +63,7 @@ def test_by_default_what_is_there_stays(bench: Any) -> None:
 
 def test_merge_adds_and_changes_nothing(bench: Any) -> None:
     bench.put([{"_id": 1, "v": "live", "sub": {"a": 1}}])
-    plan = bench.plan(
-        [{"_id": 1, "v": "old", "sub": {"a": 9, "b": 2}, "more": 3}], on_conflict=OnConflict.MERGE
-    )
+    plan = bench.plan([{"_id": 1, "v": "old", "sub": {"a": 9, "b": 2}, "more": 3}], on_conflict=OnConflict.MERGE)
     result = bench.apply(plan)
     assert result.restored == 1
     assert bson.decode(bench.raw()[0]) == {"_id": 1, "v": "live", "sub": {"a": 1, "b": 2}, "more": 3}
@@ -133,9 +131,7 @@ class TestSomeoneElseWrites:
     def test_in_a_capped_collection_too(self, bench: Any) -> None:
         bench.client[bench.name].create_collection("things", capped=True, size=100_000)
         bench.put([{"_id": 1, "v": 1}, {"_id": 2, "v": 1}])
-        plan = bench.plan(
-            [{"_id": 1, "v": 2}, {"_id": 2, "v": 2}, {"_id": 3}], on_conflict=OnConflict.REPLACE
-        )
+        plan = bench.plan([{"_id": 1, "v": 2}, {"_id": 2, "v": 2}, {"_id": 3}], on_conflict=OnConflict.REPLACE)
 
         def meddle(writes: Any) -> list[bytes]:
             bench.client[bench.name].things.update_one({"_id": 1}, {"$set": {"v": 7}})

@@ -37,9 +37,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Mong
     process, port, client = start(
         tmp_path_factory.mktemp("faulty"), "--replSet", "rs", "--setParameter", "enableTestCommands=1"
     )
-    client.admin.command(
-        "replSetInitiate", {"_id": "rs", "members": [{"_id": 0, "host": f"127.0.0.1:{port}"}]}
-    )
+    client.admin.command("replSetInitiate", {"_id": "rs", "members": [{"_id": 0, "host": f"127.0.0.1:{port}"}]})
     deadline = time.monotonic() + 30
     while not client.admin.command("hello").get("isWritablePrimary") and time.monotonic() < deadline:
         pass
@@ -66,9 +64,7 @@ def move(bench: Any, server: tuple[int, MongoClient[Any]]) -> None:
 
 @pytest.mark.parametrize("transaction", [False, True])
 @pytest.mark.parametrize("command", ["insert", "update", "commitTransaction", "find"])
-def test_a_lost_reply_is_resolved_by_looking(
-    bench: Any, faulty: Any, command: str, transaction: bool
-) -> None:
+def test_a_lost_reply_is_resolved_by_looking(bench: Any, faulty: Any, command: str, transaction: bool) -> None:
     move(bench, faulty)
     bench.put([{"_id": one, "v": "live"} for one in range(0, 40, 2)])
     before = bench.raw()

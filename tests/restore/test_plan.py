@@ -27,9 +27,7 @@ def chosen(planned: Any, current: Any = None, **more: Any) -> Selected:
     return Selected("things", "key", own or b"", old, new, "s1", Ref("m", 0, len(new)), **more)
 
 
-def decide(
-    folder: Path, one: Selected, on_conflict: OnConflict = OnConflict.SKIP, **more: Any
-) -> Write | None:
+def decide(folder: Path, one: Selected, on_conflict: OnConflict = OnConflict.SKIP, **more: Any) -> Write | None:
     plan = make_plan([one], folder, database="db", on_conflict=on_conflict, **more)
     return next(iter(plan.writes()), None)
 
@@ -61,7 +59,7 @@ class TestDecisions:
         assert write is not None
         assert (write.action, write.before) == (action, fingerprint(bson.encode(current)))
 
-    def test_a_newer_version_stays_unless_told_otherwise(self, tmp_path: Path) -> None:
+    def test_a_newer_version_stays(self, tmp_path: Path) -> None:
         one = chosen({"_id": 1, "v": 1}, {"_id": 1, "v": 2}, newer="updated_at is later")
         write = decide(tmp_path, one, OnConflict.REPLACE)
         assert write is not None
@@ -69,9 +67,17 @@ class TestDecisions:
             Action.SKIP,
             "the database's version is newer: updated_at is later",
         )
-        write = decide(tmp_path, one, OnConflict.REPLACE, overwrite_newer=True)
-        assert write is not None
-        assert write.action is Action.REPLACE
+
+    def test_a_record_of_several_versions_waits_until_one_is_named(self, tmp_path: Path) -> None:
+        for current in (None, {"_id": 1, "v": 2}):
+            write = decide(
+                tmp_path, chosen({"_id": 1, "v": 1}, current, hold="s holds several versions"), OnConflict.REPLACE
+            )
+            assert write is not None
+            assert (write.action, write.reason) == (
+                Action.SKIP,
+                "s holds several versions; name the one to take in a keys file",
+            )
 
     def test_a_merge_that_adds_nothing_is_skipped(self, tmp_path: Path) -> None:
         write = decide(tmp_path, chosen({"_id": 1, "v": 1}, {"_id": 1, "v": 2}), OnConflict.MERGE)
@@ -179,9 +185,7 @@ class TestShape:
         assert merged(current, bson.encode({"a": 3})) == current
 
     def test_an_id_goes_first_and_a_missing_one_is_always_the_same(self) -> None:
-        assert settled(bson.encode({"a": 1, "b": 2}), b"\x10\7\0\0\0") == bson.encode(
-            {"_id": 7, "a": 1, "b": 2}
-        )
+        assert settled(bson.encode({"a": 1, "b": 2}), b"\x10\7\0\0\0") == bson.encode({"_id": 7, "a": 1, "b": 2})
         moved = build([(0x10, b"a", b"\1\0\0\0"), (0x10, b"_id", b"\2\0\0\0")])
         assert settled(moved) == bson.encode({"_id": 2, "a": 1})
         first, again = settled(bson.encode({"a": 1})), settled(bson.encode({"a": 1}))

@@ -92,9 +92,7 @@ def test_a_killed_restore_leaves_each_record_old_or_planned(bench: Any, seed: in
         assert (result.failed, bench.raw()) == (0, planned)
         bench.rollback(result.restore_id)
     elif seed % 3 == 1:  # the rollback is killed too
-        kill_when(
-            info.path / "rollback.bson", size // 3 + 1, "rollback", bench.uri, str(bench.folder), info.id
-        )
+        kill_when(info.path / "rollback.bson", size // 3 + 1, "rollback", bench.uri, str(bench.folder), info.id)
     undone = bench.rollback(info.id)
     assert (undone.failed, undone.skipped) == (0, 0)
     assert bench.raw() == before
@@ -108,9 +106,7 @@ def test_what_others_wrote_since_is_left_alone(bench: Any) -> None:
     collection.delete_one({"_id": 1})
     collection.delete_one({"_id": 2})
     collection.update_one({"_id": 3}, {"$set": {"v": "theirs"}})
-    assert {one.where for one in bench.verify(result.restore_id).problems} == {
-        f"things/{n}" for n in range(4)
-    }
+    assert {one.where for one in bench.verify(result.restore_id).problems} == {f"things/{n}" for n in range(4)}
     undone = bench.rollback(result.restore_id)
     assert (undone.reverted, undone.skipped, undone.unchanged, undone.failed) == (6, 3, 1, 0)
     assert {(one.key, one.reason) for one in undone.errors} == {

@@ -105,9 +105,7 @@ def test_an_empty_file_is_an_empty_collection_in_a_dump_and_an_error_by_itself(t
 
 @pytest.mark.parametrize("claim", [0, 4, -1, 2**31 - 1, 17 * 1024 * 1024, 5, 6, 100, 10_000, 200_000])
 @pytest.mark.parametrize("which", [0, 300, 599])
-def test_a_false_length_costs_one_record(
-    conversations: list[bytes], tmp_path: Path, claim: int, which: int
-) -> None:
+def test_a_false_length_costs_one_record(conversations: list[bytes], tmp_path: Path, claim: int, which: int) -> None:
     false = struct.pack("<i", claim) + conversations[which][4:]
     before, after = conversations[:which], conversations[which + 1 :]
     records, damages = everything(write(tmp_path / "c.bson", *before, false, *after))
@@ -143,9 +141,7 @@ def test_a_cut_tail_costs_the_record_it_cuts(conversations: list[bytes], tmp_pat
 
 def test_junk_between_records_costs_none(conversations: list[bytes], tmp_path: Path) -> None:
     for junk in (b"junk", b"\x00" * 1000, b'{"_id": 1}\n' * 50, os.urandom(5000), b"_id\x00" * 10_000):
-        records, damages = everything(
-            write(tmp_path / "c.bson", *conversations[:9], junk, *conversations[9:])
-        )
+        records, damages = everything(write(tmp_path / "c.bson", *conversations[:9], junk, *conversations[9:]))
         assert records == conversations
         assert sum(damage.length for damage in damages) == len(junk)
 

@@ -107,9 +107,7 @@ def test_the_checksum_of_the_specification_holds(file: Path) -> None:
     "collections",
     [{"b": [{"z": 1.10, "a": 1e22}], "a": [{"é": "x"}, {"n": 10**30}], "c": []}, [{"b": 1}, {"a": 2}], {}],
 )
-def test_checksums_do_not_depend_on_order_or_layout(
-    file: Path, collections: object, indent: int | None
-) -> None:
+def test_checksums_do_not_depend_on_order_or_layout(file: Path, collections: object, indent: int | None) -> None:
     text = json.dumps(collections, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     checksum = "sha256-" + hashlib.sha256(text.encode()).hexdigest()
     content = {"metadata": {"checksum": checksum}, "collections": collections}
@@ -375,8 +373,7 @@ VALUES = st.recursive(
     | st.text(max_size=6)
     | st.sampled_from(["}{", "},{", "]", '"', "\\", "\n{", '},{"_id":1']),
     lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["_id", "a", "é", "x y"]), inner, max_size=3)
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["_id", "a", "é", "x y"]), inner, max_size=3)
     ),
     max_leaves=8,
 )
@@ -418,9 +415,7 @@ def layouts(draw: st.DrawFn) -> tuple[bytes, list[tuple[str, dict[str, object]]]
     return text.encode("utf-8", "surrogatepass"), labelled
 
 
-RELAXED = settings(
-    deadline=None, max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+RELAXED = settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @RELAXED
@@ -437,9 +432,7 @@ def test_any_records_in_any_layout_come_back(
     rows, damages = rows_of(JsonSource(file))
     assert not damages
     assert [(name, bson.decode(record)) for name, _, _, record in rows] == expected
-    assert [json.loads(content[at : at + size]) for _, at, size, _ in rows] == [
-        record for _, record in expected
-    ]
+    assert [json.loads(content[at : at + size]) for _, at, size, _ in rows] == [record for _, record in expected]
 
 
 @RELAXED
