@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
+from typing import get_args
 
 from recovery_nb.audit import AuditLog, redact_uri
 from recovery_nb.backups import BackupResult, Layout, write_backup
+from recovery_nb.catalog.entry import SourceEntry
 from recovery_nb.catalog.store import Catalog
 from recovery_nb.checks import verify_target
 from recovery_nb.compare.engine import Request, compare
@@ -212,6 +214,8 @@ class Case:
         Raises:
             BadInputError: No database, no such collection, a folder that cannot be used.
         """
+        if layout not in get_args(Layout):
+            raise BadInputError(f"a backup has no layout {layout!r}", hint=f"choose of {', '.join(get_args(Layout))}")
         target = self.folder / "backups" if folder is None else Path(folder)
         with self._audited("backup", folder=str(target), layout=layout) as outcome:
             self.backup_taken = write_backup(
@@ -241,16 +245,26 @@ class Case:
             BadInputError: A source cannot be read, an unknown collection, a key that does not identify records.
             ConnectionFailedError: The database does not answer.
         """
-        database = self.database
-        scan = self.scan(*named) if named else self.scanned
-        entries = list(scan.sources) or self.catalog.entries()
-        if not entries:
-            raise BadInputError("this case has no source to compare with", hint="scan a backup, an export or a dump")
-        with self._audited("compare", sources=[entry.id for entry in entries], collection=collection) as outcome:
+        with self._audited("compare", collection=collection, target=target, key=list(key)) as outcome:
+            database = self.database
+            entries = self.scan(*named).sources if named else self.scanned.sources or self._current()
+            if not entries:
+                raise BadInputError("this case has no source to compare with", hint="scan a backup or a dump")
             request = Request(entries, collection=collection, target=target, key=tuple(key))
             self.comparison = compare(request, database, self.catalog, self.folder / "comparisons", emit=self.emit)
-            outcome.update(id=self.comparison.summary.id, collections=self.comparison.summary.collections)
+            outcome.update(
+                id=self.comparison.summary.id,
+                sources=self.comparison.summary.sources,
+                collections=self.comparison.summary.collections,
+            )
         return self.comparison
+
+    def _current(self) -> list[SourceEntry]:
+        """Return the catalogued sources that are still where they were, each as it was last scanned."""
+        latest: dict[Path, SourceEntry] = {}
+        for entry in sorted(self.catalog.entries(), key=lambda one: one.scanned_at):
+            latest[entry.path] = entry
+        return [entry for entry in latest.values() if entry.path.exists()]
 
     def last_comparison(self) -> Comparison:
         """Return the newest comparison of the case.
@@ -288,16 +302,15 @@ class Case:
             ConflictError: `on_conflict` is "fail" and there are conflicts.
             DamagedSourceError: A source has changed since it was compared.
         """
-        comparison = comparison or self.last_comparison()
-        statuses = [status for status in RESTORABLE if status.value in set(map(str, only))]
-        if unknown := {str(one) for one in only} - {status.value for status in RESTORABLE}:
-            raise BadInputError(
-                f"{', '.join(sorted(unknown))} cannot be restored",
-                hint="choose of missing, changed, equivalent",
-            )
-        wanted = read_keys(Path(keys)) if isinstance(keys, str | Path) else keys
-        chosen = wanted if isinstance(wanted, Keys) or wanted is None else Keys.of(wanted)
-        with self._audited("plan", comparison=comparison.summary.id, on_conflict=str(on_conflict)) as outcome:
+        with self._audited("plan", only=[str(one) for one in only], on_conflict=str(on_conflict)) as outcome:
+            comparison = comparison or self.last_comparison()
+            statuses = [status for status in RESTORABLE if status.value in set(map(str, only))]
+            if unknown := {str(one) for one in only} - {status.value for status in RESTORABLE}:
+                raise BadInputError(
+                    f"{', '.join(sorted(unknown))} cannot be restored", hint="choose of missing, changed, equivalent"
+                )
+            wanted = read_keys(Path(keys)) if isinstance(keys, str | Path) else keys
+            chosen = wanted if isinstance(wanted, Keys) or wanted is None else Keys.of(wanted)
             plan = make_plan(
                 select(comparison, self.database, statuses=statuses, keys=chosen), self.folder / "plans",
                 database=self.database.label, on_conflict=OnConflict(on_conflict),
@@ -305,10 +318,16 @@ class Case:
             )  # fmt: skip
             if chosen and not chosen.matched:
                 raise BadInputError(
-                    f"none of the {len(chosen.unmatched):,} keys is among the differences",
+                    f"none of the {len(chosen.unmatched):,} keys is among the differences: these records are as in "
+                    "the sources already, or no source holds them",
                     hint="name keys as compare --out lists them",
                 )
-            outcome.update(digest=plan.digest, writes=plan.to_write, unmatched=len(chosen.unmatched) if chosen else 0)
+            outcome.update(
+                comparison=comparison.summary.id,
+                digest=plan.digest,
+                writes=plan.to_write,
+                unmatched=len(chosen.unmatched) if chosen else 0,
+            )
         return plan
 
     def restore(

@@ -10,7 +10,7 @@ import bson
 import pytest
 
 from recovery_nb import Case
-from recovery_nb.cli.export import export
+from recovery_nb.compare.export import export
 from recovery_nb.errors import BadInputError, DamagedSourceError
 from recovery_nb.selection import Choice, read_keys
 

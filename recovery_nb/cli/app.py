@@ -182,7 +182,7 @@ def compare(
     ] = None,
 ) -> int:
     """Compare the database with sources: what is missing, changed, damaged."""
-    from recovery_nb.cli.export import check_out, export  # noqa: PLC0415 - see the module's docstring
+    from recovery_nb.compare.export import check_out, export  # noqa: PLC0415 - see the module's docstring
 
     console: Console = context.obj.console
     if out:
@@ -326,7 +326,7 @@ def recover(
     output: Annotated[Path | None, typer.Option(help="Write the JSON report here too.", metavar="FILE")] = None,
 ) -> int:
     """The whole workflow in one go: backup, scan, compare, report; and restore, if a file is named."""
-    from recovery_nb.cli.export import check_folder  # noqa: PLC0415 - see the module's docstring
+    from recovery_nb.compare.export import check_folder  # noqa: PLC0415 - see the module's docstring
     from recovery_nb.recovery import recover as run_recovery  # noqa: PLC0415 - see the module's docstring
     from recovery_nb.reports import write_json  # noqa: PLC0415 - as above
 

@@ -175,7 +175,7 @@ def _to_examine(findings: Findings) -> Iterator[str]:
     twice = ((name, each.duplicate) for name, each in counts)
     yield from _each(twice, "In {}, {} share a key with another; choose with a list of them: {}.", look)
     broken = ((name, each.corrupt) for name, each in counts)
-    yield from _each(broken, "In {}, {} cannot be read as they are; list them: {}.", look)
+    yield from _each(broken, "In {}, {} cannot be read; see where: {}.", look)
 
 
 def _each(counts: Iterable[tuple[str, int]], sentence: str, command: Callable[[str], str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from recovery_nb.compare.result import Comparison
 from recovery_nb.errors import BadInputError, RecoveryError
+from recovery_nb.files import sync_file, sync_folder
 
 __all__ = ["check_folder", "check_out", "export"]
 
@@ -61,9 +62,9 @@ def export(comparison: Comparison, path: Path) -> None:
         else:
             with beside.open("w", encoding="utf-8", newline="") as file:
                 _rows(comparison, file, as_csv=path.suffix == ".csv")
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
+        sync_file(beside)
         beside.replace(path)
+        sync_folder(path.parent)
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise RecoveryError(f"cannot write {path}: {error.strerror}", hint="choose another folder") from None
