@@ -53,7 +53,7 @@ def _by_fields(fields: Set[str], known: Mapping[str, Set[str]]) -> tuple[str, st
     return name, f"its fields: {len(fields & known[name])} of {len(fields | known[name])} are those of {name}"
 
 
-def _unnamed(source: SourceEntry, known: Mapping[str, Set[str]], wanted: str) -> tuple[str, str]:
+def _unnamed(source: SourceEntry, known: Mapping[str, Set[str]], wanted: str, target: str) -> tuple[str, str]:
     if wanted:
         return wanted, "named by the user"
     hint = stem_collection(source.name)
@@ -66,6 +66,8 @@ def _unnamed(source: SourceEntry, known: Mapping[str, Set[str]], wanted: str) ->
         return name, reason
     if hint:
         return hint, "the file's name alone"
+    if target:
+        return target, "where the user sends it"
     raise BadInputError(
         f"cannot tell which collection the records of {source.path} belong to",
         hint="say it with --collection NAME",
@@ -102,7 +104,7 @@ def place(
             else:
                 lone = collection if len(source.collections) == 1 else ""
                 try:
-                    name, reason = _unnamed(source, every, lone)
+                    name, reason = _unnamed(source, every, lone, target)
                 except BadInputError as error:
                     strangers.append(error)
                     continue
