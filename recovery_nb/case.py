@@ -51,6 +51,7 @@ class Case:
         folder: The case's folder.
         uri: The database's URI, "" for none; `embedded:NAME` is a private server of the case's own.
         emit: Hears how far a verb is.
+        unmatched: The choices of the last plan's keys that no difference answers to.
     """
 
     folder: Path
@@ -62,6 +63,7 @@ class Case:
     backup_taken: BackupResult | None = None
     restored: RestoreResult | None = None
     verified: Verification | None = None
+    unmatched: list[Choice] = field(default_factory=list)
     _server: EmbeddedMongod | None = None
 
     @classmethod
@@ -328,6 +330,7 @@ class Case:
                 writes=plan.to_write,
                 unmatched=len(chosen.unmatched) if chosen else 0,
             )
+            self.unmatched = chosen.unmatched if chosen else []
         return plan
 
     def restore(
@@ -350,7 +353,11 @@ class Case:
             RecoveryError: The target cannot be written to, another restore is at work, the server went away.
         """
         comparison = comparison or self.last_comparison()
-
+        if plan.database != self.database.label:
+            raise BadInputError(
+                f"the plan {plan.digest[:16]} was made for {plan.database}, not for {self.database.label}",
+                hint="compare and plan again with this database",
+            )
         action = "restore preview" if dry_run else "restore"
         with self._audited(action, plan=plan.digest) as outcome:
             result = apply(
@@ -375,6 +382,8 @@ class Case:
             BadInputError: The case knows no such restore.
         """
         with self._audited("rollback", restore_id=restore_id) as outcome:
+            if Path(restore_id).name != restore_id:
+                raise BadInputError(f"{restore_id!r} is no restore's id", hint="name one as the restore printed it")
             result = rollback(self.folder / "restores" / restore_id, self.address(), emit=self.emit)
             outcome.update(reverted=result.reverted, skipped=result.skipped, failed=result.failed)
         return result
@@ -393,15 +402,19 @@ class Case:
         """
         if Path(target or self.folder).absolute() == self.folder and not self.audit.path.is_file():
             raise BadInputError(f"{target or self.folder} holds no case", hint="name its folder with --case")
-        with self._audited("verify", target=str(target or self.folder)) as outcome:
+        name = str(target or self.folder)
+        try:
+            # Before it is logged: an entry would take a torn end of the log for a crash that is accounted for.
             self.verified = verify_target(
-                str(target or self.folder),
-                case=self.folder,
-                address=self.address,
-                audit=self.audit,
-                emit=self.emit,
+                name, case=self.folder, address=self.address, audit=self.audit, emit=self.emit
             )
-            outcome.update(ok=self.verified.ok, checked=self.verified.checked, problems=len(self.verified.problems))
+        except BaseException as error:
+            self.audit.append("verify failed", target=name, error=str(error) or type(error).__name__)
+            raise
+        self.audit.append(
+            "verify finished", target=name, ok=self.verified.ok, checked=self.verified.checked,
+            problems=len(self.verified.problems),
+        )  # fmt: skip
         return self.verified
 
     # --- report ---------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from recovery_nb.restore.plan import Plan
 from recovery_nb.restore.verify import verify_restore
 from recovery_nb.verification import Problem, Verification
 
-__all__ = ["verify_run", "verify_target"]
+__all__ = ["audit_gaps", "verify_run", "verify_target"]
 
 _RUN = "run.json"
 
@@ -78,12 +79,28 @@ def _audit(log: AuditLog) -> Verification:
     return Verification(str(log.path), found.ok, found.entries, problems, tuple(found.notes))
 
 
+def audit_gaps(folder: Path, log: AuditLog) -> Verification:
+    """Hold what a case holds against its log: each verb is logged before it leaves anything.
+
+    The chain shows what was changed within the log; an end that was cut off shows only in what it should tell.
+    """
+    begun: Counter[str] = Counter(entry.action for entry in log.entries()) if log.path.is_file() else Counter()
+    problems = []
+    for verb, place in (("restore", "restores"), ("compare", "comparisons")):
+        held = len([path for path in _inside(folder / place) if path.is_dir()])
+        if held > (told := begun[f"{verb} started"]):
+            problems.append(Problem(f"it tells of {told:,} times {verb}, and the case holds {held:,}", str(log.path)))
+    notes = ("that entries were cut off the log's end shows only where the case holds more than the log tells",)
+    return Verification(str(log.path), not problems, sum(begun.values()), tuple(problems), notes)
+
+
 def _inside(folder: Path) -> list[Path]:
     return sorted(folder.glob("[!.]*"))
 
 
 def _case(folder: Path, address: Callable[[], str], audit: AuditLog, emit: Emit) -> Verification:
     checks: list[tuple[str, Callable[[], Verification]]] = [(str(audit.path), partial(_audit, audit))]
+    checks.append((str(audit.path), partial(audit_gaps, folder, audit)))
     for place in ("backups", "copies"):
         checks += [(str(path), partial(verify_backup, path, emit=emit)) for path in _inside(folder / place)]
     checks += [(str(path), partial(_plan, path)) for path in _inside(folder / "plans")]
@@ -109,7 +126,7 @@ def verify_target(
         BadInputError: There is no such thing.
     """
     path = Path(target)
-    if (case / "restores" / target / "restore.json").is_file():
+    if target in {info.id for info in list_restores(case / "restores")}:
         return _restore(case / "restores" / target, address)
     if path.is_dir() and (path / "restore.json").is_file():
         return _restore(path, address)

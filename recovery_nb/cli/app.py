@@ -240,14 +240,15 @@ def restore(
     with console.progress() as emit, context.obj.open(emit) as case:
         found = case.compare(*sources, collection=collection, target=target_collection, key=_fields(key))
         plan = case.plan(found, only=_fields(only), keys=keys, on_conflict=on_conflict.value)
-        preview = case.restore(plan, found, dry_run=True)
+        unmatched = [choice.key for choice in case.unmatched]
+        preview = case.restore(plan, found, dry_run=True, transaction=transaction)
         if not (dry_run or yes):
             _print_plan(console, plan)
             typer.confirm(f"Write {plan.to_write:,} records to {plan.database}?", abort=True, err=True)
-        result = preview if dry_run else case.restore(plan, found)
+        result = preview if dry_run else case.restore(plan, found, transaction=transaction)
         checked = case.verify(result.restore_id) if result.restore_id else None
     console.document(
-        {**_restored(result), "plan": str(plan.path),
+        {**_restored(result), "plan": str(plan.path), "unmatched": unmatched,
          "verification": checked.as_dict() if checked else None}
     )  # fmt: skip
     if dry_run:
@@ -257,10 +258,15 @@ def restore(
     console.say(f"{count:,} {verb}, {result.skipped:,} skipped, {result.failed:,} failed")
     for problem in [*result.errors, *result.conflicts][:20]:
         console.say(f"  {problem.collection}/{problem.key}: {problem.reason}")
+    for one in unmatched[:20]:
+        console.say(f"  {one}: not among the differences; it is as in the sources already, or no source holds it")
     if checked:
         console.say(f"verified: {checked.checked:,} records, {len(checked.problems):,} problems")
+    if result.restored and result.restore_id:
         console.say(f"to undo it: recovery-nb --case {context.obj.case} rollback {result.restore_id}")
-    return 3 if result.failed or not result.success or (checked and not checked.ok) else 0
+    if result.failed or not result.success or (checked and not checked.ok):
+        return 3
+    return 1 if unmatched else 0
 
 
 def _restored(result: Any) -> dict[str, Any]:
@@ -431,19 +437,23 @@ def notebooks(
 
 @audit_app.command("verify")
 def audit_verify(context: typer.Context) -> int:
-    """Check the chain of the audit log."""
+    """Check the chain of the audit log, and that it tells of all that the case holds."""
+    from recovery_nb.checks import audit_gaps  # noqa: PLC0415 - see the module's docstring
+
     console: Console = context.obj.console
-    found = _log(context.obj).verify()
+    log = _log(context.obj)
+    found, gaps = log.verify(), audit_gaps(context.obj.case, log)
+    problems = [asdict(one) for one in (*found.problems, *gaps.problems)]
     console.document(
-        {"ok": found.ok, "entries": found.entries, "verified_up_to": found.verified_up_to,
-         "problems": [asdict(one) for one in found.problems], "notes": list(found.notes)}
+        {"ok": not problems, "entries": found.entries, "verified_up_to": found.verified_up_to,
+         "problems": problems, "notes": [*found.notes, *gaps.notes]}
     )  # fmt: skip
-    for problem in found.problems:
-        console.say(f"{problem.where}: {problem.what}")
+    for problem in problems:
+        console.say(f"{problem['where']}: {problem['what']}")
     console.say(
-        f"{'whole' if found.ok else 'broken'}; {found.entries:,} entries, verified up to {found.verified_up_to:,}"
+        f"{'broken' if problems else 'whole'}; {found.entries:,} entries, verified up to {found.verified_up_to:,}"
     )
-    return 0 if found.ok else 1
+    return 1 if problems else 0
 
 
 @audit_app.command("show")

@@ -115,7 +115,8 @@ def place(
     if collection and not placed:
         names = sorted({name for source in sources for name in source.collections if name} | set(known))
         raise BadInputError(
-            f"no source holds a collection {collection!r}", hint=f"known are: {', '.join(names) or 'none'}"
+            f"no source holds a collection {collection!r}",
+            hint=f"known are: {', '.join(names) or 'none'}; to restore into another one, use --target-collection",
         )
     if target:
         placed = _retarget(placed, target)

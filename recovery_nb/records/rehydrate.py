@@ -91,31 +91,12 @@ def _binary(text: bytes, subtype: int) -> Value | None:
     return (0x05, struct.pack("<i", len(raw)) + bytes([subtype]) + raw) if same else None
 
 
-def _integer(text: bytes, kind: int) -> Value | None:
-    try:
-        number = int(text)
-        packed = struct.pack("<i" if kind == 0x10 else "<q", number)
-    except (ValueError, struct.error):
-        return None
-    return (kind, packed) if str(number).encode() == text else None
-
-
-def _double(text: bytes) -> Value | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return (0x01, struct.pack("<d", number)) if repr(number).encode() == text else None
-
-
 _FROM_TEXT: dict[int, Callable[[bytes], Value | None]] = {
     0x07: _object_id,
     0x09: _date,
     0x13: _decimal,
-    0x12: lambda text: _integer(text, 0x12),
-    0x10: lambda text: _integer(text, 0x10),
-    0x01: _double,
 }
+"""What a string may have been. Not a number: JSON has those, so `"1"` is another value, and another `_id`, than 1."""
 
 
 def _number(kind: int, value: bytes, wanted: int) -> Value | None:

@@ -56,7 +56,7 @@ class RestoreResult:
         failed: How many could not be written, those that the plan refuses included.
         errors: The first thousand problems: failed records, indexes that were not built.
         errors_total: How many problems there are.
-        conflicts: The first thousand records left as they are because they have changed since the plan.
+        conflicts: The first thousand records left as they are, by the plan or because they have changed since.
         conflicts_total: How many of those there are.
     """
 
@@ -106,7 +106,7 @@ class _Count:
         if write.action is Action.REFUSE:
             self.take(write, Verdict(Outcome.FAILED, write.reason))
         else:
-            self.skipped += 1
+            self.take(write, Verdict(Outcome.SKIPPED, write.reason))
 
     def take(self, write: Write, verdict: Verdict) -> None:
         if verdict.outcome is Outcome.SKIPPED:
@@ -229,6 +229,7 @@ def _run(
 ) -> None:
     header = {"version": 1, "restore": info.id, "plan": plan.digest, "database": info.database}
     created = []
+    entered: set[str] = set()
     done = 0
     with Journal(info.path / "journal.bson", header) as journal:
         for writes in _batches(plan, batch, count):
@@ -237,6 +238,9 @@ def _run(
                 journal.created(collection)
                 target.create(collection, options.get(collection, {}).get("options", {}))
                 created.append(collection)
+            if collection not in entered:
+                entered.add(collection)
+                journal.collection(collection, target.uuid(collection))
             prepared = _prepare(target, writes, payload, count)
             if prepared:
                 number = journal.intend(one.intent() for one in prepared)

@@ -15,11 +15,13 @@ from filelock import FileLock, Timeout
 
 from recovery_nb.errors import BadInputError, ConflictError
 from recovery_nb.files import sync_folder, write_json
+from recovery_nb.restore.journal import JournalReader
 
 __all__ = [
     "RestoreInfo",
     "State",
     "dead_sessions",
+    "has_header",
     "list_restores",
     "locked",
     "new_restore",
@@ -90,6 +92,26 @@ def new_restore(folder: Path, *, plan_digest: str, database: str, session: str) 
 
 
 def _load(path: Path) -> RestoreInfo:
+    try:
+        return _header(path)
+    except (OSError, ValueError, KeyError, TypeError):
+        # The journal is what a rollback needs; its first block says the rest. How far it came is not known.
+        header = JournalReader(path / "journal.bson").header
+        if header["restore"] != path.name:
+            raise
+        return RestoreInfo(path.name, path, State.INTERRUPTED, header["plan"], header["database"], "", "", {})
+
+
+def has_header(path: Path) -> bool:
+    """Return whether a restore's `restore.json` can be read."""
+    try:
+        _header(path)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return True
+
+
+def _header(path: Path) -> RestoreInfo:
     document = json.loads((path / "restore.json").read_bytes())
     return RestoreInfo(
         document["id"], path, State(document["state"]), document["plan_digest"], document["database"],
@@ -98,11 +120,11 @@ def _load(path: Path) -> RestoreInfo:
 
 
 def list_restores(folder: Path) -> list[RestoreInfo]:
-    """Return the restores of a case, oldest first; a folder without a readable header is left out."""
+    """Return the restores of a case, oldest first; a folder with neither header nor journal is left out."""
     found = []
-    for path in sorted(folder.glob("r*/restore.json")):
+    for path in sorted(folder.glob("r*Z-*")):
         try:
-            found.append(_load(path.parent))
+            found.append(_load(path))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return found

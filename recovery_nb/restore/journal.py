@@ -122,6 +122,10 @@ class Journal:
         entries = [[one.seq, one.outcome, one.reason] for one in left]
         self._append([bson.encode({"t": "outcomes", "b": batch, "x": entries})], sync=False)
 
+    def collection(self, name: str, uuid: bytes) -> None:
+        """Write which collection a name stands for, before the first batch that goes to it."""
+        self._append([bson.encode({"t": "collection", "c": name, "u": uuid})], sync=False)
+
     def created(self, collection: str) -> None:
         """Write that the restore is about to create a collection."""
         self._append([bson.encode({"t": "created", "c": collection})], sync=True)
@@ -161,6 +165,7 @@ class JournalReader:
         path: The file.
         header: What the first block says.
         created: The collections that the restore created, or was about to.
+        collections: The UUID of each collection that it wrote to, by name.
         left: By place in the plan, what was not written though it was intended.
         settled: The batches of which the outcome is written.
         ended: Whether the work was completed.
@@ -173,6 +178,7 @@ class JournalReader:
     path: Path
     header: dict[str, Any] = field(default_factory=dict)
     created: list[str] = field(default_factory=list)
+    collections: dict[str, bytes] = field(default_factory=dict)
     left: dict[int, Left] = field(default_factory=dict)
     settled: set[int] = field(default_factory=set)
     ended: bool = False
@@ -219,6 +225,8 @@ class JournalReader:
                 self.header, self.ended = entry, False
             elif kind == "created":
                 self.created.append(entry["c"])
+            elif kind == "collection":
+                self.collections[entry["c"]] = bytes(entry["u"])
             elif kind == "outcomes":
                 self.settled.add(entry["b"])
                 self.left.update((seq, Left(seq, outcome, reason)) for seq, outcome, reason in entry["x"])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from recovery_nb.errors import BadInputError
+from recovery_nb.errors import BadInputError, ConflictError
 from recovery_nb.events import Emit, Event, silent
 from recovery_nb.records.keys import canonical
 from recovery_nb.restore.apply import LISTED, Problem
-from recovery_nb.restore.files import State, dead_sessions, locked, open_restore
+from recovery_nb.restore.files import RestoreInfo, State, dead_sessions, locked, open_restore
 from recovery_nb.restore.journal import Intent, Journal, JournalReader, Left
 from recovery_nb.restore.shape import fingerprint
 from recovery_nb.restore.target import Target
@@ -97,7 +97,7 @@ def rollback(restore_dir: Path, uri: str, *, emit: Emit = silent, force: bool = 
 
     Raises:
         BadInputError: There is no such restore; the known ones are named.
-        ConflictError: A restore or another rollback is at work.
+        ConflictError: A restore or another rollback is at work, or this is not the database it wrote to.
         ConnectionFailedError: The server went away or refuses the user; run it again.
     """
     open_restore(restore_dir)
@@ -116,13 +116,32 @@ def rollback(restore_dir: Path, uri: str, *, emit: Emit = silent, force: bool = 
             result.problem(Problem("", "", f"the journal is damaged from byte {journal.end:,} on"))
             result.failed += 1
         with explained(uri), Target(uri) as target:
+            _refuse_strangers(journal, target, info)
             target.end_sessions(dead_sessions(restore_dir.parent))
             info.save(State.ROLLING_BACK, info.counts, session=target.session_id)
             _undo(journal, target, result, path=restore_dir / "rollback.bson", emit=emit, force=force)
-            result.dropped = [name for name in journal.created if target.drop_if_empty(name)]
+            ours = [name for name in journal.created if target.uuid(name) == journal.collections.get(name)]
+            result.dropped = [name for name in ours if target.drop_if_empty(name)]
         # Failures may be cured and tried again; what was skipped was skipped for good.
         info.save(State.ROLLED_BACK if not result.failed else State.ROLLING_BACK, result.counts())
         return result
+
+
+def _refuse_strangers(journal: JournalReader, target: Target, info: RestoreInfo) -> None:
+    """Refuse a database whose collections are not those that the restore wrote to, whatever they are called.
+
+    Raises:
+        ConflictError: A collection is another one, or is gone.
+    """
+    for name, uuid in journal.collections.items():
+        there = target.uuid(name)
+        dropped = not there and name in journal.created and info.state is not State.DONE
+        if there != uuid and not dropped:
+            raise ConflictError(
+                f"{info.id} wrote to {info.database}, and {name} in {target.label} is not that collection; "
+                "nothing was changed",
+                hint="name the database of the restore; a collection that was made anew holds nothing of it",
+            )
 
 
 def _undo(

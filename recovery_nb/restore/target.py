@@ -100,6 +100,12 @@ class Target:
         """Return whether the collection existed when we connected or has been created since by us."""
         return name in self._entries
 
+    def uuid(self, name: str) -> bytes:
+        """Return what identifies the collection of this name now, whatever it is called later; b"" for none."""
+        for entry in self.database.list_collections(filter={"name": name}):
+            return bytes(entry.get("info", {}).get("uuid", b""))
+        return b""
+
     def capped(self, name: str) -> bool:
         """Return whether the collection is capped: those take no transactions."""
         options: Mapping[str, object] = self._entries.get(name, {}).get("options", {})

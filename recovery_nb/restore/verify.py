@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recovery_nb.records.keys import canonical
-from recovery_nb.restore.files import State, open_restore
+from recovery_nb.restore.files import State, has_header, open_restore
 from recovery_nb.restore.journal import Intent
 from recovery_nb.restore.rollback import read_journal
 from recovery_nb.restore.shape import fingerprint
@@ -34,8 +34,19 @@ def verify_restore(restore_dir: Path, uri: str) -> Verification:
         problems.append(Problem(f"damaged from byte {journal.end:,} on", str(journal.path)))
     if info.state not in (State.DONE, State.ROLLED_BACK):
         problems.append(Problem(f"it did not end: {info.state}", info.id))
+    if not has_header(restore_dir):
+        problems.append(Problem("it cannot be read; the journal tells what it said", f"{restore_dir / 'restore.json'}"))
     with explained(uri), Target(uri) as target:
+        strangers = [name for name, uuid in journal.collections.items() if target.uuid(name) != uuid]
+        gone = set() if info.state is State.DONE else set(journal.created)
+        problems += [
+            Problem(f"it is not the collection that the restore wrote to ({info.database})", f"{target.label}/{name}")
+            for name in strangers
+            if name not in gone
+        ]
         for batch, intents in journal.batches():
+            if intents[0].collection in strangers:
+                continue
             found = target.read(intents[0].collection, [intent.id for intent in intents])
             for intent in intents:
                 left = journal.left.get(intent.seq)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,6 +86,14 @@ def explained(uri: str) -> Iterator[None]:
         raise _explain(error, uri) from None
 
 
+def _unusable(uri: str, error: Exception) -> BadInputError:
+    """The driver quotes parts of the URI; where there is a password, its words are not repeated."""
+    if "@" in uri:
+        hint = "percent-encode what is special in user name and password (/ : @ ? # %), and check the options"
+        return BadInputError(f"not a MongoDB URI that can be used: {redact_uri(uri)}", hint=hint)
+    return BadInputError(f"not a MongoDB URI that can be used: {redact_uri(uri)}: {error}", hint=_EXAMPLE)
+
+
 def connect(uri: str) -> tuple[RawClient, str]:
     """Connect, in three tries of five seconds, and return the client and the database that the URI names.
 
@@ -98,21 +107,22 @@ def connect(uri: str) -> tuple[RawClient, str]:
         raise BadInputError(f"not a MongoDB URI: {redact_uri(uri)}", hint=_EXAMPLE)
     options: dict[str, Any] = {} if "serverselectiontimeoutms" in uri.lower() else {"serverSelectionTimeoutMS": 5000}
     try:
-        client: RawClient = MongoClient(
-            uri, document_class=RawBSONDocument, tz_aware=True, connect=False, appname="recovery_nb",
-            datetime_conversion="DATETIME_AUTO",  # an error may quote a date past the year 9999
-            **options,
-        )  # fmt: skip
+        with warnings.catch_warnings():  # of options it does not know; a library's warning is no line of ours
+            warnings.simplefilter("ignore", UserWarning)
+            client: RawClient = MongoClient(
+                uri, document_class=RawBSONDocument, tz_aware=True, connect=False, appname="recovery_nb",
+                datetime_conversion="DATETIME_AUTO",  # an error may quote a date past the year 9999
+                **options,
+            )  # fmt: skip
         name = client.get_default_database().name
     except ConfigurationError as error:
         if "default database" in str(error):
             raise BadInputError(
                 f"{redact_uri(uri)} names no database", hint="add its name: mongodb://localhost:27017/NAME"
             ) from None
-        raise BadInputError(f"{redact_uri(uri)} cannot be used: {redact_text(str(error))}", hint=_EXAMPLE) from None
+        raise _unusable(uri, error) from None
     except (InvalidURI, InvalidName, ValueError) as error:
-        detail = "" if "@" in uri else f": {error}"  # the driver quotes parts of the URI in some messages
-        raise BadInputError(f"not a MongoDB URI: {redact_uri(uri)}{detail}", hint=_EXAMPLE) from None
+        raise _unusable(uri, error) from None
     try:
         for attempt in stamina.retry_context(
             on=ConnectionFailure, attempts=3, wait_initial=0.2, wait_max=0.5, wait_jitter=0.1

@@ -244,3 +244,32 @@ def test_a_run_leaves_one_whole_folder(lossy: Cli, samples: Path) -> None:
     assert all(Path(done.json[name]).exists() for name in ("run", "notebook", "html"))
     assert lossy("verify", done.json["run"], "--json").json["ok"]
     assert half_written(lossy.case) == []
+
+
+def test_a_transaction_writes_a_batch_wholly_or_not_at_all(cli: Cli, database: Any) -> None:
+    records = database.client[database.name]["s"]
+    records.create_index("name", unique=True)
+    records.insert_one({"_id": 0, "name": "z"})
+    path = cli.folder / "s.json"
+    path.write_text(json.dumps([{"_id": 1, "name": "a"}, {"_id": 2, "name": "a"}, {"_id": 3, "name": "c"}]))
+    done = cli("restore", path, "--yes", "--json", "--transaction")
+    assert (done.code, done.json["restored"]) == (3, 0)
+    assert records.count_documents({}) == 1
+    done = cli("restore", path, "--yes", "--json")
+    assert (done.code, done.json["restored"], done.json["failed"]) == (3, 2, 1)
+
+
+def test_keys_without_a_difference_are_named(cli: Cli, database: Any) -> None:
+    database.client[database.name]["s"].insert_one({"_id": 0})
+    (cli.folder / "s.json").write_text(json.dumps([{"_id": number} for number in range(4)]))
+    (cli.folder / "keys.txt").write_text("1\n4242\n")
+    done = cli("restore", "s.json", "--yes", "--json", "--keys", "keys.txt")
+    assert (done.code, done.json["restored"], done.json["unmatched"]) == (1, 1, ["4242"])
+
+
+def test_what_is_skipped_is_said_with_its_reason(cli: Cli, database: Any) -> None:
+    database.client[database.name]["s"].insert_one({"_id": 0})
+    (cli.folder / "s.json").write_text('[{"_id": 1, "v": 1}, {"_id": 1, "v": 2}]')
+    done = cli("restore", "s.json", "--yes", "--json")
+    assert (done.json["restored"], done.json["skipped"]) == (0, 1)
+    assert "several versions" in done.json["conflicts"][0]["reason"]

@@ -65,13 +65,17 @@ def test_every_record_of_the_old_backups_gets_its_original_bytes_back(samples: P
         (Decimal128("7.00"), "7.00"),
         (Decimal128("-0"), "-0"),
         (Decimal128("NaN"), "NaN"),
-        (bson.Int64(9_007_199_254_740_993), "9007199254740993"),
         (Binary(UUID("00010203-0405-0607-0809-0a0b0c0d0e0f").bytes, 4), "00010203-0405-0607-0809-0a0b0c0d0e0f"),
         (b"\x00\xff", "AP8="),
     ],
 )
 def test_a_type_that_became_text_is_put_back(original: object, as_text: str) -> None:
     assert back(like({"v": original}), {"v": as_text}) == {"v": original}
+
+
+@pytest.mark.parametrize("number", [1, bson.Int64(1), 1.0])
+def test_a_number_as_text_is_another_value(number: object) -> None:
+    assert back(like({"v": number}), {"v": "1"}) == {"v": "1"}
 
 
 @pytest.mark.parametrize(
