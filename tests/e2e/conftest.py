@@ -52,6 +52,8 @@ class Watch:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     if CHROMIUM is None:
+        if os.environ.get("RECOVERY_NB_BROWSER") == "required":
+            pytest.fail("Chromium is required here and is not installed")
         pytest.skip("Chromium is not installed")
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with sync_api.sync_playwright() as playwright:
