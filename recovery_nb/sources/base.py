@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from recovery_nb.records.batch import Damage, RecordBatch, Ref
+from recovery_nb.sources.content import File
 
 __all__ = ["BATCH_BYTES", "BATCH_RECORDS", "FileSource", "Header", "Kind", "Typing"]
 
@@ -28,6 +29,10 @@ class Kind(StrEnum):
     BSON = "bson"
     JSON = "json"
     JSON_LINES = "jsonl"
+    ARCHIVE = "mongodump archive"
+    CSV = "csv"
+    LOG = "log"
+    OPLOG = "oplog"
 
 
 class Typing(StrEnum):
@@ -39,6 +44,8 @@ class Typing(StrEnum):
     """Relaxed or legacy Extended JSON: all but the width of numbers."""
     PLAIN = "plain"
     """Plain JSON: ids, dates, decimals and binaries have become strings or numbers."""
+    TEXT = "text"
+    """CSV: every value has become text, and null, "" and a field that is not there look alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +70,17 @@ class Header:
 
 
 class FileSource(Protocol):
-    """A file, or a folder that is one source. It is opened read-only, always."""
+    """A file, or a folder that is one source. It is opened read-only, always.
+
+    Attributes:
+        path: As the user would name it; within an archive, the archive's path and then the member's.
+        kind: What it is.
+    """
 
     path: Path
     kind: Kind
 
-    def files(self) -> list[Path]:
+    def files(self) -> list[File]:
         """Return the files that its content is in, in a fixed order: what its digest is made of."""
         ...
 
