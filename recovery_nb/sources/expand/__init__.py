@@ -1,0 +1,1 @@
+"""Compression, encryption and archives: what is within them is content like any other."""
