@@ -194,8 +194,8 @@ def invalid_reason(record: bytes) -> str:
     """
     try:
         bson.decode(record, CODEC)
-    except RecursionError:
-        return "nested too deeply to decode"
     except Exception as error:
+        if isinstance(error, RecursionError) or "recursion depth" in str(error):
+            return "nested more levels deep than can be decoded"
         return str(error) or type(error).__name__
     return ""

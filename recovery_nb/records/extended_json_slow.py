@@ -18,6 +18,8 @@ __all__ = ["NotARecordError", "convert_slowly"]
 _INT32 = range(-(1 << 31), 1 << 31)
 _INT64 = range(-(1 << 63), 1 << 63)
 _DECIMAL_DIGITS = 34
+_MOST_VALUES = 1_000_000
+"""A value takes some 250 bytes here: it bounds memory. A document of 16 MiB could hold little more."""
 _DATE = re.compile(
     r"([+-]?\d{4,6})-(\d\d)-(\d\d)"
     r"(?:[T ](\d\d):(\d\d)(?::([0-5]\d)(?:[.,](\d+))?)?(Z|[+-]\d\d(?::?\d\d)?)?)?",
@@ -58,6 +60,10 @@ def convert_slowly(text: bytes, notes: list[str] | None = None) -> bytes:
     Raises:
         NotARecordError: It is not exactly one JSON object, or BSON cannot hold it exactly.
     """
+    if text.count(b",") > _MOST_VALUES:
+        raise NotARecordError(
+            f"more than {_MOST_VALUES:,} values, and some that only a careful reading converts", well_formed=True
+        )
     try:
         tree = _DECODER.decode(text.decode())
     except UnicodeDecodeError as error:
