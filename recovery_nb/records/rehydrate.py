@@ -1,4 +1,4 @@
-"""Putting back the types that plain or relaxed JSON lost, and saying by what each was inferred.
+"""Putting back the types that plain or relaxed JSON, or CSV, lost, and saying by what each was inferred.
 
 The evidence, strongest first: the types the live collection has at that path; those another source has that
 kept its types; the shape of the value alone. A value is converted only where the result, written as the backup
@@ -14,13 +14,11 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
-from bson.decimal128 import Decimal128
-
+from recovery_nb.records.cells import Value, cell_reader, date, from_shape, object_id, parse_date, same_decimal
 from recovery_nb.records.elements import MAX_DEPTH, InvalidRecordError, build, elements, value_end
 from recovery_nb.records.schema import TYPE_NAMES, Path, Schema
 
@@ -35,46 +33,8 @@ class Evidence(StrEnum):
     SHAPE = "shape"
 
 
-Value = tuple[int, bytes]
-
-_DATE = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:?\d\d)?")
-_HEX24 = re.compile(rb"[0-9a-f]{24}")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 _NUMBERS = frozenset({0x01, 0x10, 0x12})
-
-
-def parse_date(text: bytes) -> int | None:
-    """Return the milliseconds since 1970 of `2025-12-01T10:30:00.123Z` or `2025-12-01 10:30:00.123000`.
-
-    No zone means UTC, as drivers hand dates out. A fraction finer than a millisecond was never a BSON date.
-    """
-    if not _DATE.fullmatch(text):
-        return None
-    try:
-        moment = datetime.fromisoformat(text.decode())
-    except ValueError:
-        return None
-    if moment.microsecond % 1000:
-        return None
-    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MILLISECOND
-
-
-def _object_id(text: bytes) -> Value | None:
-    return (0x07, bytes.fromhex(text.decode())) if _HEX24.fullmatch(text) else None
-
-
-def _date(text: bytes) -> Value | None:
-    milliseconds = parse_date(text)
-    return None if milliseconds is None else (0x09, struct.pack("<q", milliseconds))
-
-
-def _decimal(text: bytes) -> Value | None:
-    try:
-        number = Decimal128(text.decode())
-    except (ArithmeticError, ValueError):  # more digits than fit are the former
-        return None
-    return (0x13, number.bid) if str(number).encode() == text else None
+_HEX = re.compile(rb"[0-9A-Fa-f]+")
 
 
 def _binary(text: bytes, subtype: int) -> Value | None:
@@ -91,11 +51,7 @@ def _binary(text: bytes, subtype: int) -> Value | None:
     return (0x05, struct.pack("<i", len(raw)) + bytes([subtype]) + raw) if same else None
 
 
-_FROM_TEXT: dict[int, Callable[[bytes], Value | None]] = {
-    0x07: _object_id,
-    0x09: _date,
-    0x13: _decimal,
-}
+_FROM_TEXT = {0x07: object_id, 0x09: date, 0x13: same_decimal}
 """What a string may have been. Not a number: JSON has those, so `"1"` is another value, and another `_id`, than 1."""
 
 
@@ -136,6 +92,7 @@ class _Node:
         types: The types expected; empty where nothing tells them.
         subtype: The binary subtype expected.
         children: The nodes of its fields by name; an array has one, b"[]".
+        read_cell: Makes values of CSV cells; made when the first comes.
     """
 
     path: Path
@@ -144,6 +101,7 @@ class _Node:
     types: frozenset[int]
     subtype: int
     children: dict[bytes, _Node] = field(default_factory=dict)
+    read_cell: Callable[[bytes], Value | None] | None = None
 
 
 @dataclass(slots=True)
@@ -154,6 +112,8 @@ class Rehydrator:
         evidence: Schemas with what each is evidence of, strongest first; for each path the first one that knows
             it decides.
         strings: Whether strings may have been other types (plain JSON), or only the width of numbers was lost.
+        text: Whether everything has become text (CSV): numbers and truth values, too, and documents and arrays, of
+            whose JSON the numbers kept all but their width.
 
     Attributes:
         conversions: How often each (path, from, to, evidence) was applied, for the report.
@@ -161,6 +121,7 @@ class Rehydrator:
 
     evidence: Sequence[tuple[Evidence, Schema]]
     strings: bool = True
+    text: bool = False
     conversions: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     _root: _Node = field(default_factory=lambda: _Node((), "", Evidence.SHAPE, frozenset(), 0))
 
@@ -172,7 +133,7 @@ class Rehydrator:
         """
         used: set[Evidence] = set()
         try:
-            rebuilt = self._document(record, 0, len(record), self._root, used)
+            rebuilt = self._document(record, 0, len(record), self._root, used, cells=self.text)
         except (ValueError, IndexError, struct.error):
             raise InvalidRecordError("an element runs past its document") from None
         whole = _id_first(record if rebuilt is None else rebuilt)
@@ -180,8 +141,9 @@ class Rehydrator:
         return Rehydrated(whole, weakest)
 
     def _document(
-        self, buffer: bytes, start: int, stop: int, node: _Node, used: set[Evidence], *, array: bool = False
-    ) -> bytes | None:
+        self, buffer: bytes, start: int, stop: int, node: _Node, used: set[Evidence], *, array: bool = False,
+        cells: bool = False,
+    ) -> bytes | None:  # fmt: skip
         """Return the (sub-)document at `start:stop` with types put back; None where nothing changes.
 
         Spans without a change are copied as they are, and sub-documents are read in place: this is the loop in
@@ -198,10 +160,13 @@ class Rehydrator:
             new: Value | None = None
             if kind in (0x03, 0x04):
                 if len(child.path) < MAX_DEPTH:
-                    inner = self._document(buffer, value, after, child, used, array=kind == 0x04)
+                    inner = self._document(buffer, value, after, child, used, array=kind == 0x04, cells=cells)
                     new = None if inner is None else (kind, inner)
             elif kind not in child.types and (kind in _NUMBERS or (kind == 0x02 and self.strings)):
-                new = self._convert(kind, buffer[value:after], child)
+                if cells and kind == 0x02:
+                    new = self._from_cell(buffer[value + 4 : after - 1], child, used)
+                else:
+                    new = self._convert(kind, buffer[value:after], child)
                 if new:
                     used.add(child.evidence)
             if new:
@@ -234,21 +199,42 @@ class Rehydrator:
             self.conversions[node.label, TYPE_NAMES[kind], TYPE_NAMES[new[0]], node.evidence.value] += 1
         return new
 
+    def _from_cell(self, text: bytes, node: _Node, used: set[Evidence]) -> Value | None:
+        """Return what a cell was. In JSON text, strings were strings or what plain JSON makes strings of."""
+        if node.types:
+            if not node.read_cell:
+                node.read_cell = cell_reader(node.types, node.subtype)
+            new = node.read_cell(text)
+            # Base64 of hexadecimal digits alone would be hexadecimal digits that another program wrote.
+            if not new and 0x05 in node.types and not _HEX.fullmatch(text):
+                new = _binary(text, node.subtype)
+        else:
+            new = (object_id(text) if node.path == (b"_id",) else None) or from_shape(text)
+        if not new:
+            return None
+        self.conversions[node.label, TYPE_NAMES[0x02], TYPE_NAMES[new[0]], node.evidence.value] += 1
+        if new[0] in (0x03, 0x04) and len(node.path) < MAX_DEPTH:
+            inner = self._document(new[1], 0, len(new[1]), node, used, array=new[0] == 0x04)
+            return new if inner is None else (new[0], inner)
+        return new
+
     def _from_number(self, kind: int, value: bytes, types: frozenset[int]) -> Value | None:
         wanted = types & _NUMBERS
         if len(wanted) == 1:
             return _number(kind, value, next(iter(wanted)))
-        if wanted == {0x01, 0x12} and not self.strings:  # plain JSON may have written the double, too, without a point
+        if wanted == {0x01, 0x12} and (
+            self.text or not self.strings
+        ):  # plain JSON may have written the double, too, without a point
             return _number(kind, value, 0x12)
         if self.strings and types == {0x13}:
             number = struct.unpack({0x10: "<i", 0x12: "<q", 0x01: "<d"}[kind], value)[0]
-            return _decimal(json.dumps(number).encode())
+            return same_decimal(json.dumps(number).encode())
         return None
 
 
 def _from_text(text: bytes, node: _Node) -> Value | None:
     if not node.types:
-        return _object_id(text) if node.path == (b"_id",) else _date(text)
+        return object_id(text) if node.path == (b"_id",) else date(text)
     for kind, convert in _FROM_TEXT.items():
         if kind in node.types and (new := convert(text)):
             return new

@@ -20,7 +20,9 @@ from recovery_nb.records.elements import build, elements, split
 from recovery_nb.records.rehydrate import Evidence, Rehydrator, parse_date
 from recovery_nb.records.schema import observe
 from recovery_nb.sources.base import Typing
-from recovery_nb.sources.discover import open_source
+from recovery_nb.sources.content import File
+from recovery_nb.sources.csv_files import CsvSource
+from recovery_nb.sources.json_files import JsonSource
 
 BACKUPS = ["backup_20251201_103000.json", "backup_2025-12-01T10-30-00-000Z.json"]
 
@@ -42,7 +44,7 @@ def test_every_record_of_the_old_backups_gets_its_original_bytes_back(samples: P
     rehydrators = {
         collection: Rehydrator([(Evidence.DATABASE, observe(records))]) for collection, records in originals.items()
     }
-    source = open_source(samples / "backups" / name)
+    source = JsonSource(File.on_disk(samples / "backups" / name))
     found: dict[str, list[bytes]] = {collection: [] for collection in originals}
     for batch in source.read():
         found[batch.collection] += [rehydrators[batch.collection](record).record for record in batch.records]  # type: ignore[union-attr]  # the samples are whole: no damage comes
@@ -213,6 +215,136 @@ def test_dates_are_read_as_python_and_javascript_write_them(milliseconds: int) -
 
     assert parse_date(str(moment.replace(tzinfo=None)).encode()) == milliseconds
     assert parse_date(moment.isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()) == milliseconds
+
+
+# --- from CSV ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["quotes", "users"])
+def test_every_row_of_an_export_gets_its_original_bytes_back_but_for_what_is_empty(samples: Path, name: str) -> None:
+    originals = split((samples / "mongodump" / "shop" / f"{name}.bson").read_bytes())
+    rehydrate = Rehydrator([(Evidence.DATABASE, observe(originals))], text=True)
+    found = [
+        rehydrate(record)
+        for batch in CsvSource(File.on_disk(samples / "mongoexport" / f"{name}.csv")).read()
+        for record in batch.records  # type: ignore[union-attr]  # the samples are whole: no damage comes
+    ]
+
+    empty = ((0x0A, b""), (0x02, b"\x01\0\0\0\0"))
+    filled = [build([field for field in elements(record) if (field[0], field[2]) not in empty]) for record in originals]
+    assert [one.record for one in found] == filled
+    assert {one.inferred for one in found} == {"database"}
+
+
+@pytest.mark.parametrize(
+    ("original", "cell"),
+    [
+        (bson.ObjectId("65a000000000000000000001"), "65a000000000000000000001"),
+        (bson.ObjectId("65a000000000000000000001"), "ObjectId(65a000000000000000000001)"),
+        (datetime(2025, 12, 1, 10, 30, 0, 123_000), "2025-12-01T10:30:00.123Z"),
+        (7, "7"),
+        (-7, "-7"),
+        (bson.Int64(7), "7"),
+        (bson.Int64(2**62), str(2**62)),
+        (7.0, "7"),
+        (7.0, "7.0"),
+        (26176.96, "26176.96"),
+        (1e6, "1e+06"),
+        (1e6, "1000000"),
+        (1234567.5, "1.2345675e+06"),
+        (1e-5, "1e-05"),
+        (1e300, "1e+300"),
+        (5e-324, "5e-324"),
+        (-0.0, "-0"),
+        (math.inf, "+Inf"),
+        (-math.inf, "-inf"),
+        (True, "true"),
+        (False, "false"),
+        (Decimal128("7.00"), "7.00"),
+        (Binary(UUID("00010203-0405-0607-0809-0a0b0c0d0e0f").bytes, 4), "000102030405060708090A0B0C0D0E0F"),
+        (Binary(UUID("00010203-0405-0607-0809-0a0b0c0d0e0f").bytes, 4), "00010203-0405-0607-0809-0a0b0c0d0e0f"),
+        (Binary(bytes(range(16)), 3), "000102030405060708090A0B0C0D0E0F"),
+        (b"\x00\xff", "00FF"),
+        (b"\x00\xff", "AP8="),
+        ([{"a": 1, "b": [1.5, None]}], '[{"a":1,"b":[1.5,null]}]'),
+        ({"d": datetime(2025, 12, 1)}, '{"d":{"$date":"2025-12-01T00:00:00Z"}}'),
+        ({"d": datetime(2025, 12, 1)}, '{"d":"2025-12-01T00:00:00Z"}'),
+        ({"n": bson.Int64(5), "x": 5.0}, '{"n":5,"x":5}'),
+        (bson.Timestamp(7, 1), '{ "$timestamp": { "t": 7, "i": 1 } }'),
+        (bson.Regex("a/b", "i"), "/a/b/i"),
+        (bson.Code("f()"), "f()"),
+    ],
+)
+def test_a_value_that_became_a_cell_is_put_back(original: object, cell: str) -> None:
+    found = like({"v": original}, text=True)(bson.encode({"v": cell}))
+
+    assert found.record == bson.encode({"v": original})
+    assert found.inferred == "database"
+
+
+@pytest.mark.parametrize(
+    ("original", "cell"),
+    [
+        (7, "07"), (7, "+7"), (7, "7.0"), (7, " 7"), (7, "1_0"), (7, str(2**31)), (7, "-0"),
+        (bson.Int64(7), str(2**63)), (bson.Int64(7), "9" * 5_000), (7.5, "7.50"), (7.5, "07.5"), (7.5, ".5"),
+        (7.5, "1e999"), (7.5, "9" * 5_000), (True, "True"), (True, "1"), (Decimal128("1"), "1_000"),
+        (Binary(bytes(16), 4), "00FF"), (b"ab", "00ff"), (b"ab", "0FF"), (Binary(b"ab", 2), "6162"),
+        ([1], "[1"), ([1], '[1],"w":[2]'), ([1], '{"a":1}'), ({"a": 1}, "{" * 3_000),
+        (datetime(2025, 1, 1), "2025-12-01"),
+    ],
+)  # fmt: skip
+def test_a_cell_that_no_such_value_gives_stays_text(original: object, cell: str) -> None:
+    record = bson.encode({"v": cell})
+
+    assert like({"v": original}, text=True)(record).record == record
+
+
+def test_a_field_that_has_strings_too_stays_text() -> None:
+    seen = {"a": 1, "b": [1]}, {"a": "1", "b": "[1]"}
+    record = bson.encode({"a": "7", "b": "[7]"})
+
+    assert like(*seen, text=True)(record).record == record
+
+
+def test_of_several_numbers_that_a_cell_may_be_the_narrowest_is_taken() -> None:
+    rehydrate = like({"a": 1, "b": 1.5}, {"a": bson.Int64(1), "b": bson.Int64(1)}, text=True)
+
+    assert rehydrate(bson.encode({"a": "7", "b": "7"})).record == bson.encode({"a": 7, "b": bson.Int64(7)})
+    assert rehydrate(bson.encode({"a": str(2**40), "b": "7.5"})).record == bson.encode({"a": 2**40, "b": 7.5})
+
+
+def test_cells_of_sub_documents_and_of_arrays_are_put_back_too() -> None:
+    rehydrate = like({"a": {"n": 1}, "l": [{"n": 1.5}]}, text=True)
+
+    assert back(rehydrate, {"a": {"n": "7"}, "l": [{"n": "7"}]}) == {"a": {"n": 7}, "l": [{"n": 7.0}]}
+
+
+def test_by_shape_alone_cells_are_what_they_look_like() -> None:
+    cells = {
+        "_id": "65a000000000000000000001", "int": "7", "long": str(2**40), "huge": str(2**70), "double": "7.5",
+        "padded": "7.50", "phone": "+15557650934", "post": "01234", "bool": "true", "date": "2025-12-01T10:30:00.000Z",
+        "json": '[{"a":1}]', "hex": "65a000000000000000000001", "nan": "NaN", "text": "true story",
+    }  # fmt: skip
+    found = Rehydrator((), text=True)(bson.encode(cells))
+
+    assert bson.decode(found.record) == cells | {
+        "_id": bson.ObjectId("65a000000000000000000001"), "int": 7, "long": 2**40, "double": 7.5, "bool": True,
+        "date": datetime(2025, 12, 1, 10, 30), "json": [{"a": 1}],
+    }  # fmt: skip
+    assert found.inferred == "shape"
+
+
+def test_whole_numbers_as_id_are_numbers() -> None:
+    assert back(like({"_id": 1}, text=True), {"_id": "300"}) == {"_id": 300}
+    assert back(Rehydrator((), text=True), {"_id": "300"}) == {"_id": 300}
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**53), 2**53))
+def test_a_double_is_put_back_from_what_python_writes_and_javascript(number: float, whole: int) -> None:
+    rehydrate = like({"v": 1.5}, text=True)
+
+    for value, text in ((number, repr(number)), (float(whole), repr(float(whole))), (float(whole), str(whole))):
+        assert rehydrate(bson.encode({"v": text})).record == bson.encode({"v": value})
 
 
 texts = st.one_of(
