@@ -1,0 +1,1 @@
+"""The oplog as a source: every version of every record that it tells of, and the state at any time within it."""
