@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -16,6 +16,7 @@ from recovery_nb.catalog.entry import SourceEntry
 from recovery_nb.catalog.store import Catalog
 from recovery_nb.checks import verify_target
 from recovery_nb.compare.engine import Request, compare
+from recovery_nb.compare.live import first_fields
 from recovery_nb.compare.model import Status
 from recovery_nb.compare.result import Comparison
 from recovery_nb.embedded import EmbeddedMongod
@@ -33,11 +34,15 @@ from recovery_nb.selection import RESTORABLE, Choice, Keys, collection_options, 
 from recovery_nb.settings import Settings, load_settings
 from recovery_nb.sources.discover import find_by_pattern, find_sources
 from recovery_nb.sources.mongodb import Database
+from recovery_nb.sources.oplog.live import copy_oplog
+from recovery_nb.sources.tree import Tree
+from recovery_nb.states import state_at, state_notes
 from recovery_nb.verification import Verification
 
 __all__ = ["Case", "Scan"]
 
 _EMBEDDED = "embedded:"
+_OPLOG = "oplog:"
 _URIS = ("mongodb://", "mongodb+srv://", _EMBEDDED)
 
 
@@ -106,9 +111,14 @@ class Case:
         return AuditLog(self.folder / "audit.jsonl")
 
     @cached_property
+    def tree(self) -> Tree:
+        """What opens files, also compressed, encrypted or within archives."""
+        return Tree(self.settings.expansion())
+
+    @cached_property
     def catalog(self) -> Catalog:
         """The case's catalog."""
-        return Catalog(self.folder / "catalog")
+        return Catalog(self.folder / "catalog", self.tree)
 
     def address(self, uri: str = "") -> str:
         """Return the URI that a driver takes; `embedded:NAME` starts the case's own server.
@@ -164,7 +174,8 @@ class Case:
         """Find and catalog every readable source: what is named, or what lies where backups usually lie.
 
         Args:
-            *named: Files, folders, and databases by URI; nothing for the usual folders and names.
+            *named: Files, folders, databases by URI, `oplog:` for what the oplog of the database's server tells of
+                it, `oplog:URI` for another's; nothing for the usual folders and names.
 
         Raises:
             BadInputError: Nothing that was named can be read.
@@ -173,9 +184,9 @@ class Case:
             paths = [self._copied(str(name)) for name in named]
             own = [] if any(path.absolute().is_relative_to(self.folder) for path in paths) else [self.folder]
             if named:
-                found = find_sources(paths, skip=own)
+                found = find_sources(paths, skip=own, tree=self.tree)
             else:
-                found = find_by_pattern(self.settings.folders, self.settings.patterns, skip=own)
+                found = find_by_pattern(self.settings.folders, self.settings.patterns, skip=own, tree=self.tree)
             self.scanned = catalogued(found, self.catalog, emit=self.emit)
             outcome.update(
                 sources=[
@@ -189,7 +200,11 @@ class Case:
         return self.scanned
 
     def _copied(self, name: str) -> Path:
-        """A database named as a source is copied into the case first: evidence must not move."""
+        """A database or an oplog named as a source is copied into the case first: evidence must not move."""
+        if name.startswith(_OPLOG):
+            uri = name.removeprefix(_OPLOG) or self.uri
+            with closing(Database(self.address(uri), label=redact_uri(uri))) as other:
+                return copy_oplog(other, self.folder / "copies", emit=self.emit)
         if not name.startswith(_URIS):
             return Path(name)
         with closing(Database(self.address(name), label=redact_uri(name))) as other:
@@ -234,6 +249,7 @@ class Case:
         collection: str = "",
         key: Sequence[str] = (),
         target: str = "",
+        as_of: str = "",
     ) -> Comparison:
         """Compare the database with sources: those named, else those of the last scan.
 
@@ -242,17 +258,24 @@ class Case:
             collection: Only this collection.
             key: The fields that identify a record, `_id` if none.
             target: The database's collection to compare it with.
+            as_of: A point in time: the sources' side is then the database's state at that time, put together from
+                the oplogs among them and the newest backup before it.
 
         Raises:
-            BadInputError: A source cannot be read, an unknown collection, a key that does not identify records.
+            BadInputError: A source cannot be read, an unknown collection, a key that does not identify records; a
+                time that no oplog reaches to.
             ConnectionFailedError: The database does not answer.
         """
-        with self._audited("compare", collection=collection, target=target, key=list(key)) as outcome:
+        details: dict[str, object] = {"as_of": as_of} if as_of else {}
+        with self._audited("compare", collection=collection, target=target, key=list(key), **details) as outcome:
             database = self.database
             entries = self.scan(*named).sources if named else self.scanned.sources or self._current()
             if not entries:
                 raise BadInputError("this case has no source to compare with", hint="scan a backup or a dump")
-            request = Request(entries, collection=collection, target=target, key=tuple(key))
+            notes: list[str] = []
+            if as_of:
+                entries, notes = self._state(entries, as_of)
+            request = Request(entries, collection=collection, target=target, key=tuple(key), notes=tuple(notes))
             self.comparison = compare(request, database, self.catalog, self.folder / "comparisons", emit=self.emit)
             outcome.update(
                 id=self.comparison.summary.id,
@@ -261,12 +284,23 @@ class Case:
             )
         return self.comparison
 
+    def _state(self, entries: Sequence[SourceEntry], as_of: str) -> tuple[list[SourceEntry], list[str]]:
+        """Return the state of the database at a time as the one source, and what is to be said of it."""
+        state = state_at(
+            as_of, entries, self.catalog, self.folder / "copies", database=self.database.name, emit=self.emit
+        )
+        self.audit.append("state written", path=str(state.path), as_of=as_of, unknown=state.unknown)
+        found = catalogued(find_sources([state.path], tree=self.tree), self.catalog, emit=self.emit)
+        if not found.sources:
+            raise BadInputError(f"the state at {as_of} holds no record", hint="name a later time, or add a backup")
+        return list(found.sources), state_notes(state)
+
     def _current(self) -> list[SourceEntry]:
         """Return the catalogued sources that are still where they were, each as it was last scanned."""
         latest: dict[Path, SourceEntry] = {}
         for entry in sorted(self.catalog.entries(), key=lambda one: one.scanned_at):
             latest[entry.path] = entry
-        return [entry for entry in latest.values() if entry.path.exists()]
+        return [entry for entry in latest.values() if self.tree.exists(entry.path)]
 
     def last_comparison(self) -> Comparison:
         """Return the newest comparison of the case.
@@ -435,17 +469,19 @@ class Case:
         """Return the recovery report of what this case did since it was opened. It changes nothing."""
         problems = [*self.scanned.errors, *errors]
         counts: dict[str, int] | None = None
-        name = ""
+        name, fields = "", dict[str, Set[str]]()
         if self.uri:
             try:
                 counts, name = self.counts(), self.database.name
+                if any("" in entry.collections for entry in self.scanned.sources):
+                    fields = first_fields(self.database, counts)
             except RecoveryError as error:
                 problems.append(str(error))
         facts = findings(
             case=self.folder, database=name, counts=counts,
             sources=self.scanned.sources or (tuple(self.comparison.sources.values()) if self.comparison else ()),
             comparison=self.comparison, backup=self.backup_taken, restore=self.restored, verification=self.verified,
-            unrecoverable=unrecoverable,
+            unrecoverable=unrecoverable, copies=self.scanned.copies, fields=fields,
         )  # fmt: skip
         return build_report(facts, list(dict.fromkeys(problems)))
 

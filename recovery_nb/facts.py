@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from pathlib import Path
 
 from recovery_nb.backups import BackupResult
 from recovery_nb.catalog.entry import SourceEntry
 from recovery_nb.compare.model import Status
+from recovery_nb.compare.resolve import place
 from recovery_nb.compare.result import Comparison
+from recovery_nb.errors import BadInputError
 from recovery_nb.reports import (
     BackupFacts,
     Candidates,
+    CopyFacts,
     Counts,
     DamageFacts,
     DatabaseFacts,
@@ -28,23 +31,52 @@ from recovery_nb.reports import (
 from recovery_nb.restore.apply import RestoreResult
 from recovery_nb.verification import Verification
 
-__all__ = ["findings", "source_facts"]
+__all__ = ["Inferred", "findings", "inferred_collections", "source_facts"]
 
 _LISTED = 1_000
 
 
-def source_facts(entry: SourceEntry) -> SourceFacts:
-    """Return a source as the report describes it."""
+def source_facts(entry: SourceEntry, inferred: Inferred | None = None) -> SourceFacts:
+    """Return a source as the report describes it.
+
+    Args:
+        entry: The source.
+        inferred: The collection of what it does not name itself, and what says so.
+    """
+    name, reason = (inferred or {}).get(entry.id, ("(not named)", ""))
+    collections: Counter[str] = Counter()
+    for given, count in entry.collections.items():
+        collections[given or name] += count
     return SourceFacts(
         path=_shown(entry.path), name=entry.name, size=entry.size, record_count=entry.records, modified=entry.modified,
         sample=entry.samples, kind=entry.kind.value, typing=entry.typing.value, taken_at=entry.taken_at,
         taken_from=entry.taken_from, digest=entry.digest,
-        collections={name or "(not named)": count for name, count in entry.collections.items()},
+        collections=dict(collections), inferred={name: reason} if reason and "" in entry.collections else {},
         damage=[
             DamageFacts(member=one.member, offset=one.offset, length=one.length, reason=one.reason)
             for one in entry.damage
         ],
     )  # fmt: skip
+
+
+Inferred = Mapping[str, tuple[str, str]]
+"""By source id: a collection that is inferred, and by what."""
+
+
+def inferred_collections(sources: Sequence[SourceEntry], fields: Mapping[str, Set[str]]) -> Inferred:
+    """Return which collection the records belong to that a source files under no name.
+
+    Args:
+        sources: Catalogued sources.
+        fields: The fields of the database's collections; empty where it was not read.
+    """
+    if not any("" in source.collections for source in sources):
+        return {}
+    try:
+        placements, _ = place(sources, fields)
+    except BadInputError:
+        return {}
+    return {one.source.id: (one.collection, one.reason) for one in placements if not one.given}
 
 
 def _shown(path: Path) -> str:
@@ -66,6 +98,8 @@ def findings(
     restore: RestoreResult | None = None,
     verification: Verification | None = None,
     unrecoverable: Iterable[Unrecoverable] = (),
+    copies: Iterable[tuple[Path, Path]] = (),
+    fields: Mapping[str, Set[str]] | None = None,
 ) -> Findings:
     """Return everything the report states as found.
 
@@ -79,7 +113,10 @@ def findings(
         restore: What was restored.
         verification: What a check of that found.
         unrecoverable: What is known to be lost beyond the sources' own damage.
+        copies: What holds the same as a source: its path, and that source's.
+        fields: The fields of the database's collections, for sources that name none.
     """
+    inferred = inferred_collections(sources, fields or {})
     lost = [*unrecoverable, *_unreadable(sources, comparison)]
     return Findings(
         timestamp=datetime.now(UTC),
@@ -88,7 +125,10 @@ def findings(
             connected=counts is not None, name=database, collections=dict(counts or {}),
             total_found=sum((counts or {}).values()),
         ),
-        filesystem=filesystem([source_facts(entry) for entry in sources]),
+        filesystem=filesystem(
+            [source_facts(entry, inferred) for entry in sources],
+            [CopyFacts(path=_shown(path), of=_shown(of)) for path, of in copies],
+        ),
         comparison={} if comparison is None else {
             name: Counts(**one.as_dict()) for name, one in comparison.counts.items()
         },

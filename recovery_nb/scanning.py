@@ -28,11 +28,13 @@ class Scan:
         sources: The sources that can be read, now in the catalog.
         errors: What was named or found and cannot be read, one line each.
         ignored: Files in searched folders that hold no records.
+        copies: What holds the same as a source that counts already: its path, and that source's.
     """
 
     sources: tuple[SourceEntry, ...]
     errors: tuple[str, ...] = ()
     ignored: tuple[Path, ...] = ()
+    copies: tuple[tuple[Path, Path], ...] = ()
 
     @property
     def damaged(self) -> bool:
@@ -48,6 +50,7 @@ class Scan:
             "damaged": sum(not entry.whole for entry in self.sources),
             "not readable": len(self.errors),
             "ignored": len(self.ignored),
+            "copies": len(self.copies),
         }
 
     @cached_property
@@ -76,11 +79,13 @@ def catalogued(found: Discovery, catalog: Catalog, *, emit: Emit = silent) -> Sc
     """
     entries: dict[str, SourceEntry] = {}
     errors: list[RecoveryError] = list(found.errors)
+    copies: list[tuple[Path, Path]] = []
     for source in found.sources:
         try:
             entry = catalog.scan(source, emit=emit)
         except BadInputError as error:
             errors.append(error)
         else:
-            entries.setdefault(entry.id, entry)
-    return Scan(tuple(entries.values()), tuple(map(str, errors)), tuple(found.ignored))
+            if entries.setdefault(entry.id, entry) is not entry:
+                copies.append((source.path, entries[entry.id].path))
+    return Scan(tuple(entries.values()), tuple(map(str, errors)), tuple(found.ignored), tuple(copies))

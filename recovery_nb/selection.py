@@ -26,6 +26,7 @@ from recovery_nb.records.batch import Ref
 from recovery_nb.records.elements import id_element
 from recovery_nb.records.keys import canonical, key_of, key_text
 from recovery_nb.restore.plan import Selected, Write
+from recovery_nb.sources.base import Typing
 from recovery_nb.sources.mongodb import Database
 
 __all__ = ["RESTORABLE", "Choice", "Keys", "collection_options", "planned_bytes", "read_keys", "select"]
@@ -47,12 +48,15 @@ class Choice:
         collection: The collection; "" for any.
         source: The path, name or id of the source whose version is wanted; "" for the best.
         offset: The place of that version in its source; -1 for any.
+        partial: Whether what could be read of a damaged record is wanted, the rest being lost. It takes a word of
+            its own: nothing else restores a record that is not whole.
     """
 
     key: str
     collection: str = ""
     source: str = ""
     offset: int = -1
+    partial: bool = False
 
 
 @dataclass(slots=True)
@@ -110,7 +114,8 @@ def _choice(value: Any, path: Path, line: int) -> Choice:
     if not isinstance(offset, int) or isinstance(offset, bool):
         raise BadInputError(f"{path}, line {line}: the offset {offset!r} is no number", hint="write it as compare does")
     return Choice(
-        _json_key(value[name]), str(value.get("collection", "")), str(value.get("source", "")), offset
+        _json_key(value[name]), str(value.get("collection", "")), str(value.get("source", "")), offset,
+        value.get("partial") is True,
     )  # fmt: skip
 
 
@@ -118,8 +123,8 @@ def read_keys(path: Path) -> Keys:
     """Read a keys file: which records to restore, and from which source.
 
     One key a line, as comparisons show it; or JSON a line, a key or
-    `{"collection": …, "key": …, "source": …, "offset": …}` (all but `key` may be left out); or a JSON list of
-    these; or a CSV file with a column `key`, as `compare --out` writes it.
+    `{"collection": …, "key": …, "source": …, "offset": …, "partial": true}` (all but `key` may be left out); or a
+    JSON list of these; or a CSV file with a column `key`, as `compare --out` writes it.
 
     Raises:
         BadInputError: The file cannot be read, or a line holds no key.
@@ -167,7 +172,9 @@ def _named(entries: Iterable[SourceEntry], name: str) -> SourceEntry:
 def _alternatives(comparison: Comparison, keys: Keys) -> dict[Choice, dict[tuple[str, bytes], list[dict[str, Any]]]]:
     """Return, for each choice that names a source or a place, the candidates it means, by record."""
     entries = list(comparison.sources.values())
-    wanted = [one for many in keys.choices.values() for one in many if one.source or one.offset >= 0]
+    wanted = [
+        one for many in keys.choices.values() for one in many if not one.partial and (one.source or one.offset >= 0)
+    ]
     ids = {choice: _named(entries, choice.source).id if choice.source else "" for choice in wanted}
     found: dict[Choice, dict[tuple[str, bytes], list[dict[str, Any]]]] = {choice: {} for choice in wanted}
     if not wanted:
@@ -184,6 +191,12 @@ def _picked(rows: Iterable[dict[str, Any]], comparison: Comparison, keys: Keys) 
     alternatives = _alternatives(comparison, keys)
     for row in rows:
         for choice in keys.find(row["collection"], row["key"]):
+            if choice.partial or row["status"] == Status.CORRUPT:
+                if _is_partial(row, choice, comparison):
+                    keys.matched.add(choice)
+                    yield row
+                    break
+                continue
             if choice not in alternatives:
                 keys.matched.add(choice)
                 yield row
@@ -195,6 +208,15 @@ def _picked(rows: Iterable[dict[str, Any]], comparison: Comparison, keys: Keys) 
                 hold = "several versions answer to this choice" if several else ""
                 yield {**row, **{name: versions[0][name] for name in _PLACE}, "note": hold}
                 break
+
+
+def _is_partial(row: Mapping[str, Any], choice: Choice, comparison: Comparison) -> bool:
+    """Whether a choice means what is left of this damaged record."""
+    if not choice.partial or row["status"] != Status.CORRUPT or row["fingerprint"] is None:
+        return False
+    if choice.source and _named(comparison.sources.values(), choice.source).id != row["source"]:
+        return False
+    return choice.offset in (-1, row["offset"])
 
 
 def select(
@@ -210,7 +232,7 @@ def select(
         DamagedSourceError: A source has changed since it was compared.
         BadInputError: A chosen source is none of this comparison.
     """
-    rows = comparison.rows(RESTORABLE if keys else statuses)
+    rows = comparison.rows((*RESTORABLE, Status.CORRUPT) if keys else statuses)
     picked = iter(rows if keys is None else _picked(rows, comparison, keys))
     while batch := list(islice(picked, _BATCH)):
         yield from _load(comparison, database, batch, named=keys is not None)
@@ -223,8 +245,7 @@ def _load(comparison: Comparison, database: Database, rows: list[dict[str, Any]]
     planned: dict[int, bytes] = {}
     for source in {row["source"] for row in rows}:
         numbers = [number for number, row in enumerate(rows) if row["source"] == source]
-        refs = [(rows[n]["source_collection"], Ref(rows[n]["member"], rows[n]["offset"], rows[n]["length"]))
-                for n in numbers]  # fmt: skip
+        refs = [(rows[n]["source_collection"], _ref(rows[n])) for n in numbers]
         entry = comparison.sources[source]
         for number, record in zip(numbers, comparison.readings.fetch(entry, refs), strict=True):
             planned[number] = checked(record, rows[number]["fingerprint"], entry)
@@ -237,9 +258,14 @@ def _load(comparison: Comparison, database: Database, rows: list[dict[str, Any]]
         there = current[row["collection"]].get(canonical(element[0], element[1:])) if element else None
         yield Selected(
             collection=row["collection"], key_text=row["key"], id=element, current=there, planned=planned[number],
-            source=row["source"], ref=Ref(row["member"], row["offset"], row["length"]), inferred=row["inferred"],
-            newer="" if named else row["newer"], hold=row["note"],
+            source=row["source"], ref=_ref(row), inferred=row["inferred"],
+            newer="" if named else row["newer"], hold="" if row["status"] == Status.CORRUPT else row["note"],
+            incomplete=comparison.sources[row["source"]].typing is Typing.TEXT,
         )  # fmt: skip
+
+
+def _ref(row: Mapping[str, Any]) -> Ref:
+    return Ref(row["member"], row["offset"], row["length"], partial=row["status"] == Status.CORRUPT)
 
 
 def planned_bytes(comparison: Comparison, writes: Sequence[Write]) -> list[bytes]:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
 from recovery_nb.errors import BadInputError
+from recovery_nb.sources.expand.age import AgeKeys
+from recovery_nb.sources.expand.expanded import Expansion
+from recovery_nb.sources.expand.limits import Limits
 
 __all__ = ["PROFILE", "Settings", "load_settings"]
 
 PROFILE = "recovery-nb.toml"
 """The profile: a TOML file in the working folder with the names of `Settings` as keys."""
+
+
+_LIMITS = Limits()
 
 
 class Settings(BaseSettings):
@@ -27,6 +36,13 @@ class Settings(BaseSettings):
         database: The database's URI (`DATABASE_URI`); it is a secret, since it may hold a password.
         folders: Where `recover` looks for backups (`RECOVERY_NB_FOLDERS`, a JSON list).
         patterns: Which files there it takes for backups (`RECOVERY_NB_PATTERNS`, a JSON list).
+        expanded_bytes: How many bytes one compressed file may expand to (`RECOVERY_NB_EXPANDED_BYTES`).
+        expansion_ratio: To how many times its size, past the first 64 MiB (`RECOVERY_NB_EXPANSION_RATIO`).
+        nesting: How many archives, or layers of compression, may be in each other (`RECOVERY_NB_NESTING`).
+        members: How many files of one folder or archive are looked at (`RECOVERY_NB_MEMBERS`).
+        age_identities: Files with the keys that open age-encrypted sources (`RECOVERY_NB_AGE_IDENTITIES`, one path, or
+            several with colons between them).
+        age_passphrase: The passphrase that opens them (`RECOVERY_NB_AGE_PASSPHRASE`), a secret.
     """
 
     model_config = SettingsConfigDict(
@@ -36,6 +52,23 @@ class Settings(BaseSettings):
     database: SecretStr = Field(default=SecretStr(""), validation_alias=AliasChoices("DATABASE_URI", "database"))
     folders: tuple[Path, ...] = (Path(), Path("backups"), Path("exports"), Path("data"))
     patterns: tuple[str, ...] = ("**/backup*.json", "**/export*.json", "**/*_data.json")
+
+    expanded_bytes: PositiveInt = _LIMITS.expanded_bytes
+    expansion_ratio: PositiveInt = _LIMITS.ratio
+    nesting: PositiveInt = _LIMITS.nesting
+    members: PositiveInt = _LIMITS.members
+    age_identities: Annotated[tuple[Path, ...], NoDecode] = ()
+    age_passphrase: SecretStr | None = None
+
+    @field_validator("age_identities", mode="before")
+    @classmethod
+    def _paths(cls, value: object) -> object:
+        return tuple(path for path in value.split(os.pathsep) if path) if isinstance(value, str) else value
+
+    def expansion(self) -> Expansion:
+        """Return how far sources are expanded, and what opens encrypted ones."""
+        limits = Limits(self.expanded_bytes, self.expansion_ratio, self.nesting, self.members)
+        return Expansion(limits, AgeKeys(self.age_identities, self.age_passphrase))
 
     @classmethod
     def settings_customise_sources(

@@ -9,6 +9,7 @@ from recovery_nb.backups.files import hash_file
 from recovery_nb.backups.findings import Findings
 from recovery_nb.backups.manifest import MANIFEST, FileEntry, Manifest, load
 from recovery_nb.sources.bson_files import DumpSource
+from recovery_nb.sources.content import Folder
 
 __all__ = ["verify_folder"]
 
@@ -65,7 +66,7 @@ def _check_records(path: Path, manifest: Manifest, findings: Findings) -> None:
     folder = path / manifest.database
     if not folder.is_dir() or folder.is_symlink():
         return  # each of its files is missing, and has been said to be
-    counts = findings.check_records(DumpSource(folder), prefix=manifest.database)
+    counts = findings.check_records(DumpSource(Folder.on_disk(folder)), prefix=manifest.database)
     for name, entry in sorted(manifest.collections.items()):
         count = counts[Path(entry.file).name]
         if count != entry.records and (path / entry.file).is_file():

@@ -11,6 +11,7 @@ from recovery_nb.backups.manifest import MANIFEST
 from recovery_nb.errors import BadInputError, DamagedSourceError
 from recovery_nb.events import Emit, silent
 from recovery_nb.sources.bson_files import BsonSource, DumpSource
+from recovery_nb.sources.content import File, Folder
 from recovery_nb.sources.json_files import JsonSource
 from recovery_nb.verification import Verification
 
@@ -44,7 +45,7 @@ def verify_backup(path: Path, *, emit: Emit = silent) -> Verification:
         elif path.is_dir():
             _verify_dump(path, findings)
         elif path.suffix == ".bson":
-            findings.check_records(BsonSource(path), prefix=path.name)
+            findings.check_records(BsonSource(File.on_disk(path)), prefix=path.name)
             findings.note(_NO_CHECKSUMS)
         else:
             _verify_json(path, findings)
@@ -63,12 +64,12 @@ def _verify_dump(path: Path, findings: Findings) -> None:
             hint="give a backup's folder or file",
         )
     for folder in folders:
-        findings.check_records(DumpSource(folder), prefix="" if folder == path else folder.name)
+        findings.check_records(DumpSource(Folder.on_disk(folder)), prefix="" if folder == path else folder.name)
     findings.note(_NO_CHECKSUMS)
 
 
 def _verify_json(path: Path, findings: Findings) -> None:
-    source = JsonSource(path)
+    source = JsonSource(File.on_disk(path))
     counts = findings.check_records(source, prefix=path.name)
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _TAIL_BYTES))

@@ -14,7 +14,11 @@ __all__ = ["DamageEntry", "SourceEntry"]
 
 
 class DamageEntry(BaseModel):
-    """A stretch that could not be read: see `records.batch.Damage`."""
+    """A stretch that could not be read: see `records.batch.Damage`.
+
+    Attributes:
+        partial: How what could still be read of a record there begins, as canonical Extended JSON; "" for nothing.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -23,20 +27,23 @@ class DamageEntry(BaseModel):
     length: int
     reason: str
     collection: str = ""
+    partial: str = ""
 
 
 class SourceEntry(BaseModel):
     """One catalogued source.
 
     Attributes:
-        id: The first 16 hex digits of its digest: how tables, plans and reports name it.
-        digest: SHA-256 over its files' names and contents, in hex.
+        id: 16 hex digits that tell content and what it was read as: how tables, plans and reports name it.
+        digest: SHA-256 of its content, expanded, in hex; of a folder, over its files' names and contents.
         size: Of all its files, in bytes.
         modified: The newest modification time among its files, in UTC.
         taken_at: When its content was read from the database: its own word, else `modified`.
-        taken_from: What says so: "manifest", "timestamp", "file name" or "modification time".
+        taken_from: What says so: "manifest", "timestamp", "last entry", "file name" or "modification time".
+        optime: The exact point of the read as (seconds, increment), where it was at one point and is known.
         checksum_ok: Whether the checksum it carries holds; None where it carries none.
         collections: Records by the name that the source gives their collection; "" where it gives none.
+        buckets: The time-series among these, whose records here are buckets of measurements, with how many of those.
         fields: The top-level fields of the first records of each collection, with how many have them.
         keyless: By collection, how many records have no `_id`.
         samples: The first three records, as relaxed Extended JSON values.
@@ -55,10 +62,12 @@ class SourceEntry(BaseModel):
     modified: datetime
     taken_at: datetime
     taken_from: str
+    optime: tuple[int, int] | None = None
     version: str = ""
     origin: str = ""
     checksum_ok: bool | None = None
     collections: dict[str, int] = Field(default_factory=dict)
+    buckets: dict[str, int] = Field(default_factory=dict)
     fields: dict[str, dict[str, int]] = Field(default_factory=dict)
     keyless: dict[str, int] = Field(default_factory=dict)
     samples: list[Any] = Field(default_factory=list)

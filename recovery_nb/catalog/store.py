@@ -24,8 +24,16 @@ from recovery_nb.errors import BadInputError, DamagedSourceError, RecoveryError
 from recovery_nb.events import Emit, Event, silent
 from recovery_nb.files import sync_file, sync_folder, write_whole
 from recovery_nb.records.batch import Damage, RecordBatch
+from recovery_nb.records.buckets import count
 from recovery_nb.records.elements import CODEC, InvalidRecordError, elements
-from recovery_nb.sources.base import FileSource
+from recovery_nb.records.extended_json import NotARecordError, to_json
+from recovery_nb.records.salvage import leading_fields
+from recovery_nb.sources.ahead import ahead
+from recovery_nb.sources.base import BUCKETS, FileSource, Header, Kind
+from recovery_nb.sources.content import Content
+from recovery_nb.sources.discover import open_source
+from recovery_nb.sources.gridfs import GridFSCheck
+from recovery_nb.sources.tree import Tree
 
 __all__ = ["Catalog", "digest_of"]
 
@@ -33,47 +41,64 @@ _SAMPLES = 3
 _FIELD_SAMPLE = 200
 _MAX_DAMAGE = 1_000
 _HASHED = 8 * 1024 * 1024
+_PREVIEW = 500
 
 
 def digest_of(source: FileSource) -> str:
-    """Return SHA-256, in hex, over the names and contents of a source's files.
+    """Return SHA-256, in hex, over the names and the expanded contents of a source's files.
+
+    So a copy has the digest of its original, also where it is compressed, or within an archive.
 
     Raises:
-        BadInputError: A file cannot be read.
+        DamagedSourceError: A file cannot be read.
     """
     whole = hashlib.sha256()
     files = source.files()
-    for path in files:
-        try:
-            content = _sha256(path)
-        except OSError as error:
-            raise BadInputError(f"cannot read {path}: {error.strerror}", hint="check its permissions") from None
-        if len(files) == 1:
+    for file in files:
+        content = _sha256(file.open())
+        if source.kind is not Kind.DUMP:
             return content.hex()
-        whole.update(path.name.encode() + b"\x00" + content)
+        whole.update(file.name.encode() + b"\x00" + content)
     return whole.hexdigest()
 
 
-def _sha256(path: Path) -> bytes:
-    """Hash a file in large pieces: for each, a thread must wait for the interpreter's lock."""
-    content, buffer = hashlib.sha256(), bytearray(_HASHED)
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            content.update(memoryview(buffer)[:count])
-    return content.digest()
+def _identifier(source: FileSource, digest: str) -> str:
+    """Return what names a source: the same for copies, another where the same bytes are read as something else."""
+    read_as = f"{source.kind.value}\n{getattr(source, 'named', '')}\n{digest}"
+    return hashlib.sha256(read_as.encode()).hexdigest()[:16]
+
+
+def _sha256(content: Content) -> bytes:
+    """Hash content in large pieces: for each, a thread must wait for the interpreter's lock."""
+    digest, position = hashlib.sha256(), 0
+    while piece := content.read_at(position, _HASHED):
+        digest.update(piece)
+        position += len(piece)
+    return digest.digest()
 
 
 class _Stats(NamedTuple):
-    """Size in bytes and newest modification time of a source's files: what changes if they do."""
+    """Size in bytes and newest modification time of a source's files, and of those on disk that they are in."""
 
     size: int
     modified: datetime
+    on_disk: tuple[tuple[int, int], ...]
 
 
 def _stats(source: FileSource) -> _Stats:
-    stats = [path.stat() for path in source.files()]
-    newest = max((stat.st_mtime for stat in stats), default=0)
-    return _Stats(sum(stat.st_size for stat in stats), datetime.fromtimestamp(newest, UTC))
+    files = source.files()
+    roots = [root.stat() for root in dict.fromkeys(file.root for file in files)]
+    newest = max((file.modified for file in files), default=0)
+    return _Stats(
+        sum(file.stored for file in files), _moment(newest), tuple((one.st_size, one.st_mtime_ns) for one in roots)
+    )
+
+
+def _moment(seconds: float) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, UTC)
 
 
 def plain(record: bytes) -> object:
@@ -90,6 +115,7 @@ class _Facts:
 
     def __init__(self) -> None:
         self.collections: Counter[str] = Counter()
+        self.buckets: Counter[str] = Counter()
         self.fields: dict[str, Counter[str]] = {}
         self.keyless: Counter[str] = Counter()
         self.samples: list[object] = []
@@ -97,6 +123,11 @@ class _Facts:
         self.harmed = 0
 
     def take(self, batch: RecordBatch) -> None:
+        if batch.collection.startswith(BUCKETS):
+            name = batch.collection.removeprefix(BUCKETS)
+            self.buckets[name] += len(batch)
+            self.collections[name] += sum(map(count, batch.records))
+            return
         seen = self.collections[batch.collection]
         self.collections[batch.collection] += len(batch)
         fields = self.fields.setdefault(batch.collection, Counter())
@@ -112,7 +143,7 @@ class _Facts:
             self.damage.append(
                 DamageEntry(
                     member=damage.member, offset=damage.offset, length=damage.length,
-                    reason=damage.reason, collection=damage.collection,
+                    reason=damage.reason, collection=damage.collection, partial=preview(damage.partial),
                 )
             )  # fmt: skip
 
@@ -142,14 +173,25 @@ def sound(batch: RecordBatch, *, whole: bool = False) -> Iterator[RecordBatch | 
     if not any(reasons):
         yield batch
         return
-    good = [index for index, reason in enumerate(reasons) if not reason]
-    yield RecordBatch(
-        batch.collection, batch.member, [batch.records[index] for index in good],
-        [batch.offsets[index] for index in good], [batch.lengths[index] for index in good],
-    )  # fmt: skip
+    if good := [index for index, reason in enumerate(reasons) if not reason]:
+        yield batch.only(good)
     for index, reason in enumerate(reasons):
         if reason:
-            yield Damage(batch.member, batch.offsets[index], batch.lengths[index], reason, batch.collection)
+            yield Damage(
+                batch.member, batch.offsets[index], batch.lengths[index], reason, batch.collection,
+                leading_fields(batch.records[index]),
+            )  # fmt: skip
+
+
+def preview(partial: bytes) -> str:
+    """Return what could be read of a damaged record, for eyes: its beginning, as canonical Extended JSON."""
+    if not partial:
+        return ""
+    try:
+        text = to_json(partial)
+    except NotARecordError:
+        return "(unreadable)"
+    return text if len(text) <= _PREVIEW else f"{text[:_PREVIEW]}…"
 
 
 class Catalog:
@@ -157,10 +199,20 @@ class Catalog:
 
     Args:
         folder: Where the catalog is kept; made when something is first catalogued.
+        tree: What opens the sources.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tree: Tree | None = None) -> None:
         self.folder = folder
+        self.tree = tree or Tree()
+
+    def open(self, entry: SourceEntry) -> FileSource:
+        """Open a catalogued source again.
+
+        Raises:
+            BadInputError: It is not there any more.
+        """
+        return open_source(entry.path, self.tree)
 
     def table(self, entry: SourceEntry) -> Path:
         """Return the Parquet file with the fingerprints of a source's records."""
@@ -221,7 +273,7 @@ class Catalog:
 
     def _known(self, digest: str, source: FileSource, stats: _Stats) -> SourceEntry | None:
         """Return the entry of this content at this path; None if it must be read."""
-        path = self.folder / digest[:16] / "source.json"
+        path = self.folder / _identifier(source, digest) / "source.json"
         if not path.is_file():
             return None
         known = SourceEntry.model_validate_json(path.read_bytes())
@@ -240,9 +292,10 @@ class Catalog:
 
     @staticmethod
     def _read(source: FileSource, table: Path, size: int, emit: Emit, enough: Callable[[], bool]) -> _Facts:
-        facts, done = _Facts(), 0
+        facts, done, files = _Facts(), 0, GridFSCheck()
+        checked = source.kind is not Kind.BSON  # one collection alone holds files or their chunks, never both
         with FingerprintTable(table) as rows:
-            for item in source.read():
+            for item in ahead(source.read()):
                 if enough():
                     break
                 for part in [item] if isinstance(item, Damage) else sound(item):
@@ -250,12 +303,16 @@ class Catalog:
                         facts.harm(part)
                         continue
                     facts.take(part)
+                    if checked:
+                        files.take(part)
                     rows.add(
                         part.collection, part.records, member=part.member,
-                        offsets=part.offsets, lengths=part.lengths,
+                        offsets=part.offsets, lengths=part.lengths, at=part.at,
                     )  # fmt: skip
                     done += sum(part.lengths)
                     emit(Event("scan", source.path.name, done, size, "bytes"))
+            for problem in files.problems():
+                facts.harm(problem)
             facts.keyless = rows.keyless
         return facts
 
@@ -269,18 +326,27 @@ class Catalog:
                 f"no record can be read from {where}: {first.reason} (at byte {first.offset:,})",
                 hint="look for another copy of it",
             )
-        check = getattr(source, "verify_checksum", None)
         return SourceEntry(
-            id=digest[:16], digest=digest, path=path, name=path.name, kind=source.kind, typing=source.typing(),
+            id=_identifier(source, digest), digest=digest, path=path, name=path.name,
+            kind=source.kind, typing=source.typing(),
             size=stats.size, modified=stats.modified, taken_at=header.taken_at or stats.modified,
             taken_from=header.taken_from if header.taken_at else "modification time",
-            version=header.version, origin=header.origin,
-            checksum_ok=check() if header.checksum and check else None,
-            collections=dict(facts.collections), fields={name: dict(count) for name, count in facts.fields.items()},
+            optime=header.optime, version=header.version, origin=header.origin,
+            checksum_ok=_checksum_ok(source, header),
+            collections=dict(facts.collections), buckets=dict(facts.buckets),
+            fields={name: dict(count) for name, count in facts.fields.items()},
             keyless=dict(facts.keyless), samples=facts.samples, damage=facts.harms(),
             options={name: _jsonable(options) for name, options in header.options.items()},
             scanned_at=datetime.now(UTC),
         )  # fmt: skip
+
+
+def _checksum_ok(source: FileSource, header: Header) -> bool | None:
+    """Return whether the checksums of a source hold: those of its compression, its format, and its own."""
+    if source.doubted:
+        return False
+    check = getattr(source, "verify_checksum", None)
+    return check() if header.checksum and check else None
 
 
 def _jsonable(options: dict[str, object]) -> dict[str, object]:

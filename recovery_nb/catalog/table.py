@@ -6,6 +6,7 @@ import hashlib
 from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,7 @@ TABLE = pa.schema(
         ("id", pa.binary()),  # type byte and value bytes of `_id`; null where there is none
         ("fingerprint", pa.binary(32)),
         ("inferred", pa.string()),  # the weakest evidence its types rest on; "" for none
+        ("at", pa.int64()),  # when this version was written (`records.batch.moment`); 0 where the source does not say
     ]
 )
 """One row for each record: where it is, what identifies it, and the SHA-256 of its BSON bytes."""
@@ -96,6 +98,8 @@ class FingerprintTable:
             self._beside, TABLE, compression="none", use_dictionary=["collection", "member", "inferred"],
             write_statistics=False,
         )  # fmt: skip
+        self._writing = ThreadPoolExecutor(1)  # Parquet is written without the interpreter's lock: beside the hashing
+        self._written: Future[None] | None = None
         self.rows = 0
         self.keyless: Counter[str] = Counter()
 
@@ -105,7 +109,12 @@ class FingerprintTable:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
+        try:
+            if self._written:
+                self._written.result()
+        finally:
+            self._writing.shutdown()
+            self._writer.close()
         if kind is None:
             self._beside.replace(self._path)
         else:
@@ -120,6 +129,7 @@ class FingerprintTable:
         offsets: Sequence[int],
         lengths: Sequence[int],
         inferred: Sequence[str] | None = None,
+        at: Sequence[int] | None = None,
     ) -> None:
         """Add records of one collection and one member, one row each.
 
@@ -149,8 +159,11 @@ class FingerprintTable:
             ids,
             pa.Array.from_buffers(pa.binary(32), count, [None, pa.py_buffer(prints)]),
             pa.array(inferred, pa.string()) if inferred else pa.repeat(pa.scalar("", pa.string()), count),
+            _integers(at) if at else pa.repeat(pa.scalar(0, pa.int64()), count),
         ]
-        self._writer.write_batch(pa.record_batch(columns, schema=TABLE))
+        if self._written:
+            self._written.result()
+        self._written = self._writing.submit(self._writer.write_batch, pa.record_batch(columns, schema=TABLE))
         self.rows += count
 
 

@@ -88,9 +88,12 @@ def _globals(
     context.obj = Globals(case, db, Console(as_json=as_json, quiet=quiet))
 
 
-Named = Annotated[list[str], typer.Argument(metavar="PATH_OR_URI…", help="Files, folders, dumps, databases.")]
-Sources = Annotated[list[str], typer.Argument(metavar="SOURCE…", help="Backups, exports, dumps, folders of them.")]
+Named = Annotated[list[str], typer.Argument(metavar="PATH_OR_URI…", help="Files, folders, dumps, databases, oplog:.")]
+Sources = Annotated[
+    list[str], typer.Argument(metavar="SOURCE…", help="Backups, exports, dumps, logs, folders of them, oplog:.")
+]
 Collection = Annotated[str, typer.Option(help="Only this collection.", metavar="C")]
+AsOf = Annotated[str, typer.Option(help="Against the state at that time, from an oplog and a backup.", metavar="TIME")]
 Target = Annotated[str, typer.Option(help="The database's collection to use instead.", metavar="T")]
 
 
@@ -115,6 +118,11 @@ def _print_report(console: Console, report: Any) -> None:
          for one in report.sources],
         title="sources",
     )  # fmt: skip
+    for one in report.sources:
+        for name, reason in one.inferred.items():
+            console.say(f"{one.path}: its records are taken for {name}, by {reason}")
+    for copy in report.filesystem.copies:
+        console.say(f"{copy.path} holds the same as {copy.of}, and is not counted again")
     _counts_table(console, document["comparison"], title="differences")
     for one in report.sources:
         for place in one.damage[:_SHOWN]:
@@ -180,6 +188,7 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help="Write the differences: .parquet, .jsonl or .csv.", metavar="FILE")
     ] = None,
+    as_of: AsOf = "",
 ) -> int:
     """Compare the database with sources: what is missing, changed, damaged."""
     from recovery_nb.compare.export import check_out, export  # noqa: PLC0415 - see the module's docstring
@@ -188,7 +197,7 @@ def compare(
     if out:
         check_out(out)
     with console.progress() as emit, context.obj.open(emit) as case:
-        found = case.compare(*sources, collection=collection, key=_fields(key))
+        found = case.compare(*sources, collection=collection, key=_fields(key), as_of=as_of)
         errors = list(case.scanned.errors)
         if out:
             export(found, out)
@@ -197,9 +206,13 @@ def compare(
         {"comparison": summary.id, "collections": summary.collections, "keys": summary.keys,
          "consistent": summary.consistent, "sources": [entry.path for entry in found.sources.values()],
          "conversions": summary.conversions, "uncovered": summary.uncovered, "notes": summary.notes,
+         "placements": summary.placements,
          "errors": errors, "out": out}
     )  # fmt: skip
     _counts_table(console, summary.collections, title=f"{summary.database} against {len(found.sources)} sources")
+    for one in summary.placements:
+        if one["reason"] != "named by the source":
+            console.say(f"{one['source']}: its records are taken for {one['collection']}, by {one['reason']}")
     for line in [*summary.notes, *(f"cannot be read: {line}" for line in errors)]:
         console.say(line)
     if summary.uncovered:
@@ -228,6 +241,7 @@ def restore(
         _OnConflict, typer.Option(help="Where the database holds another version.")
     ] = _OnConflict.SKIP,
     transaction: Annotated[bool, typer.Option("--transaction", help="Each batch wholly or not at all.")] = False,
+    as_of: AsOf = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and check, write nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> int:
@@ -238,7 +252,7 @@ def restore(
     if not (yes or dry_run or sys.stdin.isatty()):
         raise BadInputError("a restore writes to the database", hint="confirm with --yes, or preview with --dry-run")
     with console.progress() as emit, context.obj.open(emit) as case:
-        found = case.compare(*sources, collection=collection, target=target_collection, key=_fields(key))
+        found = case.compare(*sources, collection=collection, target=target_collection, key=_fields(key), as_of=as_of)
         plan = case.plan(found, only=_fields(only), keys=keys, on_conflict=on_conflict.value)
         unmatched = [choice.key for choice in case.unmatched]
         preview = case.restore(plan, found, dry_run=True, transaction=transaction)

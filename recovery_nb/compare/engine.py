@@ -37,7 +37,6 @@ from recovery_nb.sources.mongodb import Database
 __all__ = ["Request", "compare"]
 
 _SAMPLE = 1_000
-_BUCKETS = "system.buckets."
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +48,14 @@ class Request:
         collection: Only this collection; "" for all.
         target: The database's collection to compare it with; "" for the one of its name.
         key: The fields that identify a record; empty for `_id`, or what serves where the sources have none.
+        notes: Remarks of whoever asks, to be kept with the result.
     """
 
     sources: Sequence[SourceEntry]
     collection: str = ""
     target: str = ""
     key: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def compare(request: Request, database: Database, catalog: Catalog, folder: Path, *, emit: Emit = silent) -> Comparison:
@@ -107,7 +108,7 @@ def _compare(
     )
     placements = [p for p in placements if p.collection not in skipped]
     keys, placements, notes = choose_keys(request.key, placements, database, existing=plain)
-    notes += strangers
+    notes = [*request.notes, *notes, *strangers]
     names = sorted({p.collection for p in placements})
     lossy = {p.collection for p in placements if p.source.typing is not Typing.FULL}
     kinds = {name: infos[name]["type"] for name in skipped} | _bucketed(request)
@@ -169,10 +170,8 @@ def _compare(
 
 def _bucketed(request: Request) -> dict[str, str]:
     """Return the time-series whose buckets a source holds: their measurements are no records of their own."""
-    given = {
-        name.removeprefix(_BUCKETS) for s in request.sources for name in s.collections if name.startswith(_BUCKETS)
-    }
-    return {name: "timeseries" for name in given if request.collection in ("", name)}
+    given = {name for source in request.sources for name in source.buckets}
+    return dict.fromkeys((name for name in given if request.collection in ("", name)), "timeseries")
 
 
 def _collection(
@@ -215,7 +214,7 @@ def _keep_candidates(stage: Stage, candidates: RowWriter) -> None:
                 "source_collection": row["collection"], "taken_at": source.taken_at, "member": row["member"],
                 "offset": row["offset"], "length": row["length"], "id": row["id"],
                 "fingerprint": row["fingerprint"], "inferred": row["inferred"],
-                "confidence": confidence(source, row["inferred"]).value,
+                "confidence": confidence(source, row["inferred"]).value, "at": row["at"],
             }
         )  # fmt: skip
 

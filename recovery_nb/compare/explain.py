@@ -12,9 +12,9 @@ from bson import json_util
 from bson.decimal128 import Decimal128
 
 from recovery_nb.compare.model import Change, ChangeKind, Status
+from recovery_nb.records.cells import is_cell_of, parse_date
 from recovery_nb.records.elements import CODEC, Element, elements
 from recovery_nb.records.keys import canonical
-from recovery_nb.records.rehydrate import parse_date
 from recovery_nb.records.schema import TYPE_NAMES
 from recovery_nb.sources.base import Typing
 
@@ -23,6 +23,10 @@ __all__ = ["diff", "newer_in_database", "verdict"]
 _NUMBERS = frozenset({0x01, 0x10, 0x12, 0x13})
 _DOCUMENT, _ARRAY, _STRING, _DATE = 0x03, 0x04, 0x02, 0x09
 _TEXT_LIMIT = 200
+
+_NOTHING = struct.pack("<i", 5) + b"\x00"
+_EMPTY = {_STRING: struct.pack("<i", 1) + b"\x00", _DOCUMENT: _NOTHING, _ARRAY: _NOTHING, 0x06: b"", 0x0A: b""}
+"""What an empty cell may stand for, beside a field that is not there."""
 
 Value = tuple[int, bytes]
 
@@ -71,12 +75,32 @@ def _same_but_lossy(database: Value, source: Value) -> bool:
     return source[0] == 0x0A and kind == 0x01 and not math.isfinite(struct.unpack("<d", raw)[0])
 
 
+def _same_in_text(database: Value, source: Value) -> bool:
+    """Whether a CSV file cannot tell the source's value from the database's."""
+    kind, raw = database
+    if source[0] == _STRING:
+        return is_cell_of(source[1][4:-1], database)
+    if source[0] == 0x0A:  # an empty cell among the elements of an array
+        return _is_empty(database)
+    if kind == source[0] == _DATE:  # many programs write whole seconds
+        here, there = struct.unpack("<q", raw)[0], struct.unpack("<q", source[1])[0]
+        return bool(there % 1000 == 0 and here // 1000 == there // 1000)
+    return False
+
+
+def _is_empty(value: Value) -> bool:
+    return _EMPTY.get(value[0]) == value[1]
+
+
 def _kind(database: Value, source: Value, typing: Typing) -> ChangeKind:
     same_number = database[0] in _NUMBERS and source[0] in _NUMBERS and canonical(*database) == canonical(*source)
     if same_number and database[0] != source[0]:
         return ChangeKind.WIDTH
-    if typing is Typing.PLAIN and (same_number or _same_but_lossy(database, source)):
+    lossy = typing in (Typing.PLAIN, Typing.TEXT)
+    if lossy and (same_number or _same_but_lossy(database, source)):
         return ChangeKind.LOST_TYPE  # of the same type and yet not alike: -0.0, a NaN's payload, 7.0 and 7.00
+    if typing is Typing.TEXT and _same_in_text(database, source):
+        return ChangeKind.LOST_TYPE
     return ChangeKind.VALUE
 
 
@@ -93,6 +117,16 @@ def _compare(path: str, database: Value, source: Value, typing: Typing) -> Itera
         yield Change(path, _kind(database, source, typing), show(database), show(source))
 
 
+def _added(value: Value, typing: Typing) -> ChangeKind:
+    """Return what it means that only the database has a field.
+
+    In CSV, an empty cell stands for several values; and a column that was not exported says nothing of its field.
+    """
+    if typing is not Typing.TEXT:
+        return ChangeKind.ADDED
+    return ChangeKind.LOST_TYPE if _is_empty(value) else ChangeKind.NOT_STATED
+
+
 def _diff(path: str, left: list[Element], right: list[Element], typing: Typing) -> Iterator[Change]:
     ours = {name: (kind, value) for kind, name, value in left}
     theirs = {name: (kind, value) for kind, name, value in right}
@@ -105,7 +139,7 @@ def _diff(path: str, left: list[Element], right: list[Element], typing: Typing) 
         if name in theirs:
             yield from _compare(here, value, theirs[name], typing)
         else:
-            yield Change(here, ChangeKind.ADDED, show(value), "")
+            yield Change(here, _added(value, typing), show(value), "")
     for name, value in theirs.items():
         if name not in ours:
             yield Change(f"{path}/{_escape(name)}", ChangeKind.REMOVED, "", show(value))

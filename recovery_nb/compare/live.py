@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 from recovery_nb.catalog.table import FingerprintTable
 from recovery_nb.events import Emit, Event, silent
-from recovery_nb.records.batch import RecordBatch
 from recovery_nb.records.elements import elements
 from recovery_nb.records.schema import Schema, observe
+from recovery_nb.sources.ahead import ahead
 from recovery_nb.sources.mongodb import Database, Snapshot
 
 __all__ = ["Live", "first_fields", "read_live"]
 
 _SAMPLE = 10_000
-_AHEAD = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,41 +31,6 @@ class Live:
     table: Path
     records: int
     schema: Schema
-
-
-def ahead(batches: Iterable[RecordBatch]) -> Iterator[RecordBatch]:
-    """Yield from an iterable that a thread drains, at most two batches ahead: the server works while we hash."""
-    waiting: queue.Queue[RecordBatch | BaseException | None] = queue.Queue(_AHEAD)
-    stop = threading.Event()
-
-    def hand_on(item: RecordBatch | BaseException | None) -> None:
-        while not stop.is_set():
-            try:
-                waiting.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return
-
-    def drain() -> None:
-        try:
-            for batch in batches:
-                hand_on(batch)
-                if stop.is_set():
-                    return
-            hand_on(None)
-        except BaseException as error:
-            hand_on(error)
-
-    thread = threading.Thread(target=drain, daemon=True)
-    thread.start()
-    try:
-        while (item := waiting.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
 
 
 def first_fields(database: Database, names: Iterable[str]) -> dict[str, Set[str]]:

@@ -68,11 +68,15 @@ class ChangeKind(StrEnum):
     """The same number in another numeric type."""
     LOST_TYPE = "lost type"
     """The same value, but for the type that the source's format cannot hold."""
+    NOT_STATED = "not stated"
+    """Only the database has it, and the source cannot say that the record did not: CSV without that column."""
+    PARTIAL = "partial"
+    """Of a damaged record, what could be read: the rest is lost."""
 
     @property
     def harmless(self) -> bool:
         """Whether it leaves the record `equivalent`."""
-        return self in (ChangeKind.ORDER, ChangeKind.WIDTH, ChangeKind.LOST_TYPE)
+        return self in (ChangeKind.ORDER, ChangeKind.WIDTH, ChangeKind.LOST_TYPE, ChangeKind.NOT_STATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,7 @@ CANDIDATES = pa.schema(
         ("fingerprint", pa.binary(32)),
         ("inferred", pa.string()),
         ("confidence", pa.string()),
+        ("at", pa.int64()),  # when this version was written (`records.batch.moment`); 0 where the source does not say
     ]
 )
 """One row for each version of a differing record that a source holds."""

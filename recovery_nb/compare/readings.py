@@ -21,7 +21,6 @@ from recovery_nb.records.rehydrate import Evidence, Rehydrator
 from recovery_nb.records.schema import Path as SchemaPath
 from recovery_nb.records.schema import Schema, observe
 from recovery_nb.sources.base import Typing
-from recovery_nb.sources.discover import open_source
 
 __all__ = ["Reading", "Readings", "checked", "gather_evidence", "load_evidence", "save_evidence"]
 
@@ -78,7 +77,7 @@ def _donate(catalog: Catalog, donor: SourceEntry, given: Sequence[str]) -> Schem
     )
     rows = table.take(list(range(0, len(table), max(1, len(table) // _SAMPLE)))).to_pylist()
     refs = [Ref(row["member"], row["offset"], row["length"]) for row in rows]
-    return observe(open_source(donor.path).fetch(refs))
+    return observe(catalog.open(donor).fetch(refs))
 
 
 class Readings:
@@ -98,7 +97,11 @@ class Readings:
     def rehydrators(self, source: SourceEntry) -> dict[str, Rehydrator]:
         """Return, for each name the source gives a collection, what puts its types back."""
         return {
-            given: Rehydrator(self._evidence.get(name, ()), strings=source.typing is Typing.PLAIN)
+            given: Rehydrator(
+                self._evidence.get(name, ()),
+                strings=source.typing in (Typing.PLAIN, Typing.TEXT),
+                text=source.typing is Typing.TEXT,
+            )
             for given, name in self._collections.get(source.id, {}).items()
         }
 
@@ -115,7 +118,7 @@ class Readings:
         known = {(one.member, one.offset) for one in source.damage}
         damage: list[Damage] = []
         with FingerprintTable(path, key=lambda given: fields.get(given, DEFAULT_KEY)) as rows:
-            for item in open_source(source.path).read():
+            for item in self._catalog.open(source).read():
                 if isinstance(item, Damage) or item.collection not in names:
                     continue
                 for batch in sound(item, whole=True):
@@ -127,7 +130,7 @@ class Readings:
                     rows.add(
                         batch.collection, [one.record for one in whole] if whole else batch.records,
                         member=batch.member, offsets=batch.offsets, lengths=batch.lengths,
-                        inferred=[one.inferred for one in whole] if whole else None,
+                        inferred=[one.inferred for one in whole] if whole else None, at=batch.at,
                     )  # fmt: skip
                     done += len(batch)
                     emit(Event("compare", f"types of {source.name}", done, source.records))
@@ -153,7 +156,7 @@ class Readings:
         rehydrators = self.rehydrators(source) if source.typing is not Typing.FULL else {}
         order = sorted(range(len(refs)), key=lambda index: (refs[index][1].member, refs[index][1].offset))
         found: list[bytes] = [b""] * len(refs)
-        records = open_source(source.path).fetch([refs[index][1] for index in order])
+        records = self._catalog.open(source).fetch([refs[index][1] for index in order])
         for index, record in zip(order, records, strict=True):
             rehydrate = rehydrators.get(refs[index][0])
             found[index] = rehydrate(record).record if rehydrate else record

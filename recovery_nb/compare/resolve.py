@@ -108,7 +108,7 @@ def place(
                 except BadInputError as error:
                     strangers.append(error)
                     continue
-            if not name.startswith("system.") and collection in ("", name):
+            if not name.startswith("system.") and name not in source.buckets and collection in ("", name):
                 placed.append(Placement(source, given, name, reason))
     if strangers and not placed:
         raise strangers[0]

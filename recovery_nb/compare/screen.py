@@ -28,28 +28,29 @@ class SourceTable:
 
 _SOURCES = """
 CREATE OR REPLACE TABLE candidates AS
-SELECT *, count(*) OVER same AS copies, versions > 1 AS ambiguous
+SELECT *, count(*) OVER same AS copies, versions > 1 AND "at" = 0 AS ambiguous,
+    CASE WHEN "at" = 0 THEN "offset" ELSE -"offset" END AS place
 FROM ({union}) LEFT JOIN (
-    SELECT source, key, count(DISTINCT fingerprint) AS versions FROM ({union}) WHERE key IS NOT NULL
+    SELECT source, key, count(DISTINCT fingerprint) AS versions FROM ({union}) WHERE key IS NOT NULL AND "at" = 0
     GROUP BY ALL HAVING count(*) > 1
 ) USING (source, key)
-WINDOW same AS (PARTITION BY source, key)
+WINDOW same AS (PARTITION BY source, key, "at", CASE WHEN "at" = 0 THEN 0 ELSE "offset" END)
 """
 
 _ONE_SOURCE = """
-SELECT {ordinal}::INTEGER AS source, collection, member, "offset", length, key, id, fingerprint, inferred
+SELECT {ordinal}::INTEGER AS source, collection, member, "offset", length, key, id, fingerprint, inferred, "at"
 FROM read_parquet('{table}') WHERE collection IN ({names})
 """
 
 _BEST = """
 CREATE OR REPLACE VIEW best AS
 WITH top AS (
-    SELECT key, arg_min(fingerprint, (coalesce(ambiguous, false), source, "offset")) AS fingerprint,
+    SELECT key, arg_min(fingerprint, (coalesce(ambiguous, false), source, -"at", place)) AS fingerprint,
            count(DISTINCT fingerprint) AS candidates
     FROM candidates WHERE key IS NOT NULL GROUP BY key
 )
 SELECT c.*, top.candidates FROM candidates c JOIN top USING (key, fingerprint)
-QUALIFY row_number() OVER (PARTITION BY c.key ORDER BY c.inferred <> '', c.source, c."offset") = 1
+QUALIFY row_number() OVER (PARTITION BY c.key ORDER BY c.inferred <> '', c.source, -c."at", c.place) = 1
 """
 
 _SCREEN = """
@@ -94,7 +95,9 @@ class Screen:
     def _load(self, union: str, sources: int) -> None:
         unique = f"SELECT count(*) = count(DISTINCT key) FROM ({union})"
         if sources == 1 and self._one(unique):  # the common case needs no ranking
-            self._db.execute(f"CREATE VIEW candidates AS SELECT *, 1 AS copies, false AS ambiguous FROM ({union})")
+            self._db.execute(
+                f'CREATE VIEW candidates AS SELECT *, 1 AS copies, false AS ambiguous, "offset" AS place FROM ({union})'
+            )
             self._db.execute("CREATE VIEW best AS SELECT *, 1 AS candidates FROM candidates")
             return
         self._db.execute(_SOURCES.format(union=union))
@@ -140,7 +143,7 @@ class Screen:
         """Stream every candidate of the differing keys, ranked: 1 is the one a restore takes."""
         return self._stream(
             """SELECT c.source, c.collection, c.member, c."offset", c.length, c.key, c.id, c.fingerprint, c.inferred,
-                 row_number() OVER (PARTITION BY c.key ORDER BY c.fingerprint <> s.fingerprint,
-                   c.inferred <> '', c.source, c."offset") AS rank
+                 c."at", row_number() OVER (PARTITION BY c.key ORDER BY c.fingerprint <> s.fingerprint,
+                   c.inferred <> '', c.source, -c."at", c.place) AS rank
                FROM candidates c JOIN screened s USING (key) WHERE s.status <> 'extra' ORDER BY c.key, rank"""
         )

@@ -12,13 +12,15 @@ from typing import Any
 from bson.raw_bson import RawBSONDocument
 
 from recovery_nb.catalog.entry import DamageEntry, SourceEntry
+from recovery_nb.catalog.store import preview
 from recovery_nb.catalog.table import fingerprint
 from recovery_nb.compare.explain import diff, newer_in_database, verdict
-from recovery_nb.compare.model import DIFFERENCES, Counts, Status
+from recovery_nb.compare.model import DIFFERENCES, Change, ChangeKind, Counts, Status
 from recovery_nb.compare.readings import Readings
 from recovery_nb.compare.rows import RowWriter
 from recovery_nb.compare.screen import Screen
 from recovery_nb.compare.trust import confidence
+from recovery_nb.errors import DamagedSourceError
 from recovery_nb.events import Emit, Event
 from recovery_nb.records.batch import Damage, Ref
 from recovery_nb.records.elements import Element, InvalidRecordError, build, elements, find_element, id_element
@@ -130,7 +132,8 @@ class Stage:
         try:
             changes = diff(current, _identified(candidate, current), typing=source.typing)
         except InvalidRecordError as error:
-            self._corrupt_row(source, row["collection"], row["member"], row["offset"], row["length"], str(error))
+            place = (row["member"], row["offset"], row["length"])
+            self._corrupt_row(source, Damage(*place, str(error), row["collection"]))
             return
         status = verdict(changes)
         if status is Status.IDENTICAL:
@@ -196,24 +199,41 @@ class Stage:
     def _corrupt(self) -> None:
         for ordinal, given, member, offset, length in self.screen.keyless():
             source = self.sources[ordinal]
-            self._corrupt_row(source, given, member, offset, length, f"the record has no {' or no '.join(self.key)}")
+            why = f"the record has no {' or no '.join(self.key)}"
+            self._corrupt_row(source, Damage(member, offset, length, why, given))
         for source in self.sources:
             placed = self.work.placed[source.id]
             for damage in self.work.damage[source.id]:
                 # What no collection is known of is told once, with the first of its source.
                 if self.name == (placed.get(damage.collection) if damage.collection else next(iter(placed.values()))):
-                    self._corrupt_row(
-                        source, damage.collection, damage.member, damage.offset, damage.length, damage.reason
-                    )
+                    self._corrupt_row(source, damage)
 
-    def _corrupt_row(self, source: SourceEntry, given: str, member: str, offset: int, length: int, why: str) -> None:
+    def _corrupt_row(self, source: SourceEntry, damage: Damage | DamageEntry) -> None:
         row = dict.fromkeys(DIFFERENCES.names)
         row.update(
             collection=self.name, status=Status.CORRUPT.value, key="", source=source.id, source_name=source.name,
-            source_collection=given, member=member, offset=offset, length=length, inferred="", candidates=0,
-            confidence="low", newer="", note=why, fields=[], changes="[]",
+            source_collection=damage.collection, member=damage.member, offset=damage.offset, length=damage.length,
+            inferred="", candidates=0, confidence="low", newer="", note=damage.reason, fields=[], changes="[]",
         )  # fmt: skip
+        if damage.partial:
+            row.update(self._partial(source, damage))
         self._add(row)
+
+    def _partial(self, source: SourceEntry, damage: Damage | DamageEntry) -> dict[str, Any]:
+        """Return what a row says of a damaged record of which something could be read, if it still can be."""
+        ref = Ref(damage.member, damage.offset, damage.length, partial=True)
+        try:
+            (record,) = self.work.readings.fetch(source, [(damage.collection, ref)])
+            key = key_of(record, self.key)
+            found = id_element(record)
+        except (DamagedSourceError, InvalidRecordError):
+            return {}
+        shown = damage.partial if isinstance(damage, DamageEntry) else preview(record)
+        return {
+            "key": "" if key is None else key_text(key, self.key), "key_bytes": key, "id": found,
+            "fingerprint": fingerprint(record),
+            "changes": json.dumps([asdict(Change("", ChangeKind.PARTIAL, "", shown))], ensure_ascii=False),
+        }  # fmt: skip
 
 
 def _identified(candidate: bytes, current: bytes) -> bytes:

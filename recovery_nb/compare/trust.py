@@ -36,7 +36,7 @@ def by_trust(sources: Sequence[SourceEntry]) -> list[SourceEntry]:
 
     Of two of the same age the one that kept its types comes first.
     """
-    kept = {Typing.FULL: 0, Typing.RELAXED: 1, Typing.PLAIN: 2}
+    kept = {Typing.FULL: 0, Typing.RELAXED: 1, Typing.PLAIN: 2, Typing.TEXT: 3}
     return sorted(
         sources,
         key=lambda source: (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = ["MAX_RECORD_BYTES", "Damage", "RecordBatch", "Ref", "moment"]
@@ -34,6 +35,17 @@ class RecordBatch:
     def __len__(self) -> int:
         """Return the number of records."""
         return len(self.records)
+
+    def part(self, start: int, stop: int) -> RecordBatch:
+        """Return the records from number `start` up to, not including, `stop`."""
+        return self.only(range(start, stop))
+
+    def only(self, numbers: Sequence[int]) -> RecordBatch:
+        """Return the records of these numbers."""
+        return RecordBatch(
+            self.collection, self.member, [self.records[n] for n in numbers], [self.offsets[n] for n in numbers],
+            [self.lengths[n] for n in numbers], None if self.at is None else [self.at[n] for n in numbers],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from recovery_nb.reports.advice import build_report, decide_status, recommend
 from recovery_nb.reports.model import (
     BackupFacts,
     Candidates,
+    CopyFacts,
     Counts,
     DamageFacts,
     DatabaseFacts,
@@ -30,6 +31,7 @@ from recovery_nb.reports.write import write_json, write_report
 __all__ = [
     "BackupFacts",
     "Candidates",
+    "CopyFacts",
     "Counts",
     "DamageFacts",
     "DatabaseFacts",

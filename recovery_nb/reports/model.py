@@ -96,6 +96,7 @@ class SourceFacts(Model):
         taken_from: Which of its parts says so.
         digest: SHA-256 (hex) of its files.
         collections: Its records by collection.
+        inferred: Of a collection that it does not name itself: what says that it is this one.
         damage: What could not be read.
     """
 
@@ -111,14 +112,28 @@ class SourceFacts(Model):
     taken_from: Text = ""
     digest: Text = ""
     collections: dict[Text, int] = {}
+    inferred: dict[Text, Text] = {}
     damage: list[DamageFacts] = []
 
 
+class CopyFacts(Model):
+    """A file, or a folder, that holds the same as a source and is not counted again.
+
+    Attributes:
+        path: Where it is.
+        of: Where that source is.
+    """
+
+    path: Text
+    of: Text
+
+
 class Filesystem(Model):
-    """The sources that are files. `total_found` counts the records in all of them, copies included."""
+    """The sources that are files. `total_found` counts the records in all of them."""
 
     backups: list[SourceFacts] = []
     exports: list[SourceFacts] = []
+    copies: list[CopyFacts] = []
     total_found: int = 0
 
 
@@ -241,11 +256,11 @@ def is_export(name: str, kind: str) -> bool:
     return name.lower().startswith("export") or kind in {"jsonl", "csv", "tsv"}
 
 
-def filesystem(sources: Iterable[SourceFacts]) -> Filesystem:
+def filesystem(sources: Iterable[SourceFacts], copies: Iterable[CopyFacts] = ()) -> Filesystem:
     """Sort sources into backups and exports and count their records."""
     backups: list[SourceFacts] = []
     exports: list[SourceFacts] = []
     for source in sources:
         (exports if is_export(source.name, source.kind) else backups).append(source)
     total = sum(source.record_count for source in [*backups, *exports])
-    return Filesystem(backups=backups, exports=exports, total_found=total)
+    return Filesystem(backups=backups, exports=exports, copies=list(copies), total_found=total)

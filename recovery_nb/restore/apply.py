@@ -15,7 +15,7 @@ from recovery_nb.reports.html import facts
 from recovery_nb.restore.files import RestoreInfo, State, dead_sessions, locked, new_restore
 from recovery_nb.restore.journal import Intent, Journal, Left
 from recovery_nb.restore.plan import Action, Plan, Write
-from recovery_nb.restore.shape import fingerprint, merged, settled
+from recovery_nb.restore.shape import fingerprint, merged, overlaid, settled
 from recovery_nb.restore.target import Target
 from recovery_nb.restore.writer import Change, Outcome, Verdict, exchange, exchange_whole
 from recovery_nb.sources.mongodb import explained
@@ -324,6 +324,8 @@ def _as_planned(write: Write, current: bytes | None, planned: bytes) -> bytes | 
         wanted = settled(planned, write.id)
         if write.action is Action.MERGE and current is not None:
             wanted = merged(current, wanted)
+        elif write.action is Action.OVERLAY and current is not None:
+            wanted = overlaid(current, wanted)
     except InvalidRecordError:
         return Verdict(Outcome.FAILED, _NOT_AS_PLANNED)
     return wanted if fingerprint(wanted) == write.after else Verdict(Outcome.FAILED, _NOT_AS_PLANNED)

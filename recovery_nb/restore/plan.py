@@ -34,7 +34,7 @@ __all__ = [
 
 ROWS = 10_000
 COLUMNS: dict[str, pa.DataType] = {
-    **dict.fromkeys(("seq", "offset", "length", "size"), pa.int64()),
+    **dict.fromkeys(("seq", "offset", "length", "partial", "size"), pa.int64()),
     **dict.fromkeys(("id", "before", "after"), pa.binary()),
     **dict.fromkeys(("collection", "key_text", "action", "source", "member", "inferred", "reason"), pa.string()),
 }
@@ -48,6 +48,8 @@ class Action(StrEnum):
     INSERT = "insert"
     REPLACE = "replace"
     MERGE = "merge"
+    OVERLAY = "overlay"
+    """Replaced field by field: what a source of text cannot state stays as the database has it."""
     SKIP = "skip"
     """Left as the database has it, for a stated reason."""
     REFUSE = "refuse"
@@ -82,6 +84,7 @@ class Selected:
         inferred: By what its types were inferred, "" where the source kept them.
         newer: Why the database's version is newer than the source, "" where it is not known to be.
         hold: Why it is not written unless it is named with its source, "" where nothing holds it back.
+        incomplete: Whether the source cannot say which other fields the record had: CSV.
     """
 
     collection: str
@@ -94,6 +97,7 @@ class Selected:
     inferred: str = ""
     newer: str = ""
     hold: str = ""
+    incomplete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,7 @@ class Write:
     @property
     def writes(self) -> bool:
         """Whether it changes the database."""
-        return self.action in (Action.INSERT, Action.REPLACE, Action.MERGE)
+        return self.action in (Action.INSERT, Action.REPLACE, Action.MERGE, Action.OVERLAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +211,9 @@ class Tally:
         names = (write.collection, write.key_text, write.action, write.source)
         texts = (*names, write.ref.member, write.inferred, write.reason)
         blobs = [*(text.encode() for text in texts), write.id, write.before or b"", write.after]
-        numbers = (write.seq, write.ref.offset, write.ref.length, write.size, write.before is not None)
-        self._hash.update(struct.pack(f"<5q{len(blobs)}I", *numbers, *map(len, blobs)) + b"".join(blobs))
+        place = (write.ref.offset, write.ref.length, write.ref.partial)
+        numbers = (write.seq, *place, write.size, write.before is not None)
+        self._hash.update(struct.pack(f"<6q{len(blobs)}I", *numbers, *map(len, blobs)) + b"".join(blobs))
         self._counts.setdefault(write.collection, Counter())[write.action] += 1
 
     def digest(self) -> str:
@@ -238,9 +243,9 @@ def read_rows(path: Path) -> Iterator[Write]:
     with pq.ParquetFile(path) as file:
         for rows in file.iter_batches(ROWS):
             columns = [rows.column(name).to_pylist() for name in COLUMNS]
-            for seq, offset, length, size, own, before, after, *texts in zip(*columns, strict=True):
+            for seq, offset, length, partial, size, own, before, after, *texts in zip(*columns, strict=True):
                 collection, key, action, source, member, inferred, reason = texts
-                ref = Ref(member, offset, length)
+                ref = Ref(member, offset, length, bool(partial))
                 yield Write(
                     seq, collection, key, _ACTIONS[action], own, before, after, source, ref, inferred,
                     reason, size,
@@ -251,6 +256,6 @@ def row_of(write: Write) -> tuple[object, ...]:
     """Return a write as a row of `COLUMNS`."""
     ref = write.ref
     return (
-        write.seq, ref.offset, ref.length, write.size, write.id, write.before, write.after, write.collection,
-        write.key_text, str(write.action), write.source, ref.member, write.inferred, write.reason,
+        write.seq, ref.offset, ref.length, int(ref.partial), write.size, write.id, write.before, write.after,
+        write.collection, write.key_text, str(write.action), write.source, ref.member, write.inferred, write.reason,
     )  # fmt: skip

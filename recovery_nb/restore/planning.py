@@ -27,7 +27,7 @@ from recovery_nb.restore.plan import (
     Write,
     row_of,
 )
-from recovery_nb.restore.shape import MAX_STORED_BYTES, fingerprint, merged, refusal, settled
+from recovery_nb.restore.shape import MAX_STORED_BYTES, fingerprint, merged, overlaid, refusal, settled
 
 __all__ = ["make_plan"]
 
@@ -132,7 +132,7 @@ def _decide(selected: Selected, seq: int, *, on_conflict: OnConflict) -> Write |
         elif selected.newer and on_conflict in (OnConflict.REPLACE, OnConflict.MERGE):
             action, reason = Action.SKIP, f"the database's version is newer: {selected.newer}"
         else:
-            action, reason, planned = _meet(current, planned, on_conflict)
+            action, reason, planned = _meet(current, planned, on_conflict, incomplete=selected.incomplete)
         if len(planned) > MAX_STORED_BYTES and action is not Action.SKIP:
             action, reason = Action.REFUSE, f"{len(planned):,} bytes are more than a server stores (16 MiB)"
     return Write(
@@ -151,10 +151,15 @@ def _decide(selected: Selected, seq: int, *, on_conflict: OnConflict) -> Write |
     )
 
 
-def _meet(current: bytes, planned: bytes, on_conflict: OnConflict) -> tuple[Action, str, bytes]:
+def _meet(current: bytes, planned: bytes, on_conflict: OnConflict, *, incomplete: bool) -> tuple[Action, str, bytes]:
     """Return what to do where the database holds another version, why, and what will be there."""
     if on_conflict is OnConflict.REPLACE:
         if _same_id(current, planned):
+            whole = overlaid(current, planned) if incomplete else planned
+            if whole == current:
+                return Action.SKIP, "it states nothing else", whole
+            if whole != planned:
+                return Action.OVERLAY, "", whole
             return Action.REPLACE, "", planned
         return Action.REFUSE, "the database's record has another _id, which a restore never changes", planned
     if on_conflict is OnConflict.MERGE:

@@ -14,7 +14,7 @@ from recovery_nb.records.elements import (
     invalid_reason,
 )
 
-__all__ = ["MAX_STORED_BYTES", "fingerprint", "has_empty_timestamp", "merged", "refusal", "settled"]
+__all__ = ["MAX_STORED_BYTES", "fingerprint", "has_empty_timestamp", "merged", "overlaid", "refusal", "settled"]
 
 MAX_STORED_BYTES = 16 * 1024 * 1024
 """The largest document that a server takes from a client (BSONObjMaxUserSize)."""
@@ -66,6 +66,30 @@ def merged(current: bytes, addition: bytes) -> bytes:
             parts.append((kind, name, merged(value, offered[name])))
         else:
             parts.append((kind, name, value))
+    parts.extend(element for element in theirs if element[1] not in have)
+    return build(parts)
+
+
+def overlaid(current: bytes, statement: bytes) -> bytes:
+    """Return `current` with every field as `statement` has it; fields that only `current` has stay.
+
+    Sub-documents are treated likewise, arrays are taken whole. A name that stands twice on either side is not entered.
+
+    Raises:
+        InvalidRecordError: The structure of one of them is broken.
+    """
+    mine, theirs = list(elements(current)), list(elements(statement))
+    have, once = Counter(name for _, name, _ in mine), Counter(name for _, name, _ in theirs)
+    stated = {name: (kind, value) for kind, name, value in theirs if once[name] == 1}
+    parts: list[Element] = []
+    for kind, name, value in mine:
+        new = stated.get(name) if have[name] == 1 else None
+        if new is None or name == _ID:
+            parts.append((kind, name, value))
+        elif kind == new[0] == _DOCUMENT:
+            parts.append((kind, name, overlaid(value, new[1])))
+        else:
+            parts.append((new[0], name, new[1]))
     parts.extend(element for element in theirs if element[1] not in have)
     return build(parts)
 

@@ -12,7 +12,10 @@ from typing import Protocol
 from recovery_nb.records.batch import Damage, RecordBatch, Ref
 from recovery_nb.sources.content import File
 
-__all__ = ["BATCH_BYTES", "BATCH_RECORDS", "FileSource", "Header", "Kind", "Typing"]
+__all__ = ["BATCH_BYTES", "BATCH_RECORDS", "BUCKETS", "FileSource", "Header", "Kind", "Typing"]
+
+BUCKETS = "system.buckets."
+"""How the collection is called that keeps a time-series: its records are buckets of measurements."""
 
 BATCH_BYTES = 4 * 1024 * 1024
 """A batch is handed on when it holds this many bytes: it bounds memory."""
@@ -55,6 +58,7 @@ class Header:
     Attributes:
         taken_at: When its content was read from the database, in UTC; None where it does not say.
         taken_from: Which of its parts says so: "manifest", "timestamp", "file name".
+        optime: The exact point of the read as (seconds, increment); None where it was not at one point, or not said.
         version: The version of the format, "" where it states none.
         origin: The database or program it names as its origin.
         checksum: The checksum it carries of itself, as written there; "" for none.
@@ -63,6 +67,7 @@ class Header:
 
     taken_at: datetime | None = None
     taken_from: str = ""
+    optime: tuple[int, int] | None = None
     version: str = ""
     origin: str = ""
     checksum: str = ""
@@ -79,6 +84,11 @@ class FileSource(Protocol):
 
     path: Path
     kind: Kind
+
+    @property
+    def doubted(self) -> bool | set[str]:
+        """Whether a checksum speaks against its content, or against which collections; known once `read` has ended."""
+        ...
 
     def files(self) -> list[File]:
         """Return the files that its content is in, in a fixed order: what its digest is made of."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -16,16 +14,17 @@ from bson.codec_options import DatetimeConversion
 
 from recovery_nb.errors import DamagedSourceError
 from recovery_nb.records.batch import MAX_RECORD_BYTES, Damage, RecordBatch, Ref
+from recovery_nb.records.salvage import leading_fields
 from recovery_nb.sources.base import Header, Kind, Typing
-from recovery_nb.sources.framing import frame, is_whole, looks_like_bson
+from recovery_nb.sources.content import MANIFEST, Content, File, Folder
+from recovery_nb.sources.framing import frame, is_whole
 
-__all__ = ["BsonSource", "DumpSource", "looks_like_bson"]
+__all__ = ["METADATA", "PRELUDE", "BsonSource", "DumpSource", "fetched", "parsed_metadata"]
 
 _BSON = ".bson"
-_METADATA = ".metadata.json"
-_MANIFEST = "manifest.json"
-_MANIFEST_FORMAT = "recovery_nb.backup"
-_METADATA_MAX = 16 * 1024 * 1024
+METADATA = ".metadata.json"
+PRELUDE = "prelude.json"
+_MANIFEST_FORMATS = frozenset({"recovery_nb.backup", "recovery_nb.state"})
 _OPTIONS = json_util.JSONOptions(tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
 
@@ -33,7 +32,7 @@ class BsonSource:
     """A single file of BSON documents, read-only.
 
     Args:
-        path: The file. The collection is named by the metadata file beside it, else by its own name.
+        file: The file. The collection is named by the metadata file beside it, else by its own name.
 
     Raises:
         DamagedSourceError: The file is empty or cannot be opened.
@@ -41,20 +40,25 @@ class BsonSource:
 
     kind = Kind.BSON
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with _opened(path) as file:
-            if os.fstat(file).st_size == 0:
-                raise DamagedSourceError(f"{path} is empty", hint="look for another copy of this file")
+    def __init__(self, file: File) -> None:
+        self.path, self.file = file.path, file
+        self.doubted = False
+        if not file.head(1):
+            raise DamagedSourceError(f"{file.path} is empty", hint="look for another copy of this file")
 
-    def files(self) -> list[Path]:
+    @property
+    def named(self) -> str:
+        """The collection that its records are of."""
+        return _collection(self.file)
+
+    def files(self) -> list[File]:
         """Return the file."""
-        return [self.path]
+        return [self.file]
 
     def header(self) -> Header:
         """Return the options and indexes that the metadata file beside it records."""
-        metadata = _metadata(_beside(self.path))
-        return Header(options={self._collection(): metadata} if metadata else {})
+        metadata = _metadata(_beside(self.file))
+        return Header(options={self.named: metadata} if metadata else {})
 
     def typing(self) -> Typing:
         """Return that every type is as it was."""
@@ -62,8 +66,9 @@ class BsonSource:
 
     def read(self) -> Iterator[RecordBatch | Damage]:
         """Yield every record, in the file's order, and every stretch that is none."""
-        with _opened(self.path) as file:
-            yield from frame(file, member="", collection=self._collection())
+        content = self.file.open()
+        yield from frame(content, member="", collection=self.named)
+        self.doubted = bool(content.doubt)
 
     def fetch(self, refs: Iterable[Ref]) -> Iterator[bytes]:
         """Yield the records at `refs`, in their order.
@@ -71,12 +76,9 @@ class BsonSource:
         Raises:
             DamagedSourceError: There is no record (any more).
         """
-        with _opened(self.path) as file:
-            for ref in refs:
-                yield _fetched(file, ref, self.path)
-
-    def _collection(self) -> str:
-        return _collection(self.path)
+        content = self.file.open()
+        for ref in refs:
+            yield fetched(content, ref, self.path)
 
 
 class DumpSource:
@@ -86,41 +88,36 @@ class DumpSource:
     in the header's options; the buckets of a time-series are the collection `system.buckets.NAME`.
 
     Args:
-        path: The folder that holds the `.bson` files.
-
-    Raises:
-        DamagedSourceError: It cannot be listed.
+        folder: The folder that holds the `.bson` files.
     """
 
     kind = Kind.DUMP
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self._files = sorted(entry for entry in path.iterdir() if entry.is_file())
-        except OSError as error:
-            raise _unreadable(path, error) from None
+    def __init__(self, folder: Folder) -> None:
+        self.path, self._folder = folder.path, folder
+        self.doubted = False
 
-    def files(self) -> list[Path]:
+    def files(self) -> list[File]:
         """Return the `.bson` and metadata files, by name."""
-        return [file for file in self._files if file.name.endswith((_BSON, _METADATA)) or file.name == "prelude.json"]
+        return [file for file in self._folder.files if file.name.endswith((_BSON, METADATA)) or file.name == PRELUDE]
 
     def collections(self) -> dict[str, str]:
         """Return the collection that each member (`NAME.bson`) holds."""
-        return {file.name: _collection(file) for file in self._files if file.suffix == _BSON}
+        return {file.name: _collection(file) for file in self._members()}
 
     def header(self) -> Header:
         """Return when it was taken, if it lies in a backup of ours, and what its metadata files record."""
         manifest = self._manifest()
-        prelude = _metadata(self.path / "prelude.json") or {}
+        prelude = _metadata(self._folder.file(PRELUDE)) or {}
         taken_at = _moment(manifest.get("taken_at"))
         options: dict[str, dict[str, object]] = {}
-        for file in self._files:
-            if file.name.endswith(_METADATA) and (metadata := _metadata(file)):
-                options[_named(metadata, file.name.removesuffix(_METADATA))] = metadata
+        for file in self._folder.files:
+            if file.name.endswith(METADATA) and (metadata := _metadata(file)):
+                options[_named(metadata, file.name.removesuffix(METADATA))] = metadata
         return Header(
             taken_at=taken_at,
             taken_from="manifest" if taken_at else "",
+            optime=_optime(manifest.get("cluster_time")),
             version=str(manifest.get("version") or prelude.get("ToolVersion") or ""),
             origin=str(manifest.get("database") or self.path.name),
             checksum=str(manifest.get("manifest_sha256") or ""),
@@ -136,17 +133,17 @@ class DumpSource:
 
         A metadata file that cannot be read, or a member that cannot be opened, is a `Damage` of its own.
         """
-        for path in self._files:
-            if path.name.endswith(_METADATA) and _metadata(path) is None:
-                yield Damage(path.name, 0, path.stat().st_size, "a metadata file that is not Extended JSON")
-        for member, collection in self.collections().items():
-            with ExitStack() as stack:
-                try:
-                    file = stack.enter_context(_opened(self.path / member))
-                except DamagedSourceError as error:
-                    yield Damage(member, 0, -1, error.message, collection)
-                    continue
-                yield from frame(file, member=member, collection=collection)
+        for file in self._folder.files:
+            if file.name.endswith(METADATA) and _metadata(file) is None:
+                yield Damage(file.name, 0, file.stored, "a metadata file that is not Extended JSON")
+        for file in self._members():
+            collection = _collection(file)
+            try:
+                content = file.open()
+                yield from frame(content, member=file.name, collection=collection)
+                self.doubted = self.doubted or bool(content.doubt)
+            except DamagedSourceError as error:
+                yield Damage(file.name, 0, -1, error.message, collection)
 
     def fetch(self, refs: Iterable[Ref]) -> Iterator[bytes]:
         """Yield the records at `refs`, in their order.
@@ -154,29 +151,33 @@ class DumpSource:
         Raises:
             DamagedSourceError: There is no record (any more).
         """
-        members = {file.name: file for file in self._files if file.suffix == _BSON}
-        with ExitStack() as stack:
-            opened: dict[str, int] = {}
-            for ref in refs:
-                if ref.member not in members:
-                    raise DamagedSourceError(
-                        f"{self.path} holds no {ref.member or 'unnamed member'}", hint="scan it again"
-                    )
-                path = members[ref.member]
-                if ref.member not in opened:
-                    opened[ref.member] = stack.enter_context(_opened(path))
-                yield _fetched(opened[ref.member], ref, path)
+        members = {file.name: file for file in self._members()}
+        opened: dict[str, Content] = {}
+        for ref in refs:
+            if ref.member not in members:
+                raise DamagedSourceError(f"{self.path} holds no {ref.member or 'unnamed member'}", hint="scan it again")
+            if ref.member not in opened:
+                opened = {ref.member: members[ref.member].open()}
+            yield fetched(opened[ref.member], ref, members[ref.member].path)
+
+    def _members(self) -> list[File]:
+        return [file for file in self._folder.files if file.name.endswith(_BSON)]
 
     def _manifest(self) -> dict[str, Any]:
-        for place in (self.path, self.path.parent):
-            manifest = _metadata(place / _MANIFEST)
-            if manifest and manifest.get("format") == _MANIFEST_FORMAT:
-                return cast("dict[str, Any]", manifest)
+        for place in (self._folder.files, self._folder.above):
+            for file in place:
+                manifest = _metadata(file) if file.name == MANIFEST else None
+                if manifest and manifest.get("format") in _MANIFEST_FORMATS:
+                    return cast("dict[str, Any]", manifest)
         return {}
 
 
-def _collection(path: Path) -> str:
-    return _named(_metadata(_beside(path)) or {}, path.stem)
+def _collection(file: File) -> str:
+    return _named(_metadata(_beside(file)) or {}, file.name.removesuffix(_BSON))
+
+
+def _beside(file: File) -> File | None:
+    return file.beside(file.name.removesuffix(_BSON) + METADATA)
 
 
 def _named(metadata: dict[str, object], stem: str) -> str:
@@ -185,17 +186,19 @@ def _named(metadata: dict[str, object], stem: str) -> str:
     return name if isinstance(name, str) and name else unquote(stem)
 
 
-def _beside(path: Path) -> Path:
-    return path.with_name(path.name.removesuffix(_BSON) + _METADATA)
-
-
-def _metadata(path: Path) -> dict[str, object] | None:
+def _metadata(file: File | None) -> dict[str, object] | None:
     """Return an Extended JSON object from a small file; None where it cannot be read as one."""
     try:
-        if not path.is_file() or path.stat().st_size > _METADATA_MAX:
-            return None
-        value = json_util.loads(path.read_text("utf-8"), json_options=_OPTIONS)
-    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError, json.JSONDecodeError):
+        return parsed_metadata(file.small()) if file else None
+    except DamagedSourceError:
+        return None
+
+
+def parsed_metadata(text: bytes) -> dict[str, object] | None:
+    """Return the Extended JSON object that `mongodump` writes of a collection; None where it is none."""
+    try:
+        value = json_util.loads(text.decode(), json_options=_OPTIONS)
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError, json.JSONDecodeError):
         return None
     return value if isinstance(value, dict) else None
 
@@ -208,25 +211,24 @@ def _moment(text: object) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    try:
-        # Without waiting: a pipe under a dump's name must not hold us up.
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    try:
-        yield file
-    finally:
-        os.close(file)
+def _optime(value: object) -> tuple[int, int] | None:
+    if isinstance(value, list) and len(value) == 2 and all(isinstance(part, int) for part in value):
+        return int(value[0]), int(value[1])
+    return None
 
 
-def _unreadable(path: Path, error: OSError) -> DamagedSourceError:
-    return DamagedSourceError(f"{path} cannot be read: {error.strerror}", hint="check the path and its permissions")
+def fetched(content: Content, ref: Ref, path: Path) -> bytes:
+    """Return the document at `ref`, or, of a damaged stretch, what can be read of it.
 
-
-def _fetched(file: int, ref: Ref, path: Path) -> bytes:
-    record = os.pread(file, ref.length, ref.offset) if ref.offset >= 0 and 0 < ref.length <= MAX_RECORD_BYTES else b""
+    Raises:
+        DamagedSourceError: There is none (any more).
+    """
+    if ref.partial:
+        record = leading_fields(content.read_at(ref.offset, min(ref.length, MAX_RECORD_BYTES)))
+    elif ref.offset >= 0 and 0 < ref.length <= MAX_RECORD_BYTES:
+        record = content.read_at(ref.offset, ref.length)
+    else:
+        record = b""
     if not is_whole(record):
         raise DamagedSourceError(
             f"{path} holds no record of {ref.length:,} bytes at offset {ref.offset:,} any more",

@@ -1,15 +1,16 @@
-"""Finding sources and opening each by what it holds; its name only hints."""
+"""Finding sources: what the user names, and everything readable in folders and archives."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from recovery_nb.errors import BadInputError, DamagedSourceError, RecoveryError
+from recovery_nb.errors import BadInputError, RecoveryError
 from recovery_nb.sources.base import FileSource
-from recovery_nb.sources.bson_files import BsonSource, DumpSource, looks_like_bson
-from recovery_nb.sources.json_files import JsonSource, looks_like_json
+from recovery_nb.sources.bson_files import METADATA, PRELUDE, DumpSource
+from recovery_nb.sources.content import MANIFEST, File, Folder
+from recovery_nb.sources.detect import OPLOG, UnknownFormatError, sources_of
+from recovery_nb.sources.tree import Tree
 
 __all__ = ["FOLDERS", "PATTERNS", "Discovery", "find_by_pattern", "find_sources", "open_source"]
 
@@ -19,29 +20,8 @@ FOLDERS = (".", "backups", "exports", "data")
 PATTERNS = ("**/backup*.json", "**/export*.json", "**/*_data.json")
 """What is looked for there."""
 
-_HEAD = 64 * 1024
-_SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages"})
-_METADATA = (".metadata.json",)
 _CASE = "audit.jsonl"
-_OWN = frozenset({"manifest.json", "prelude.json", _CASE})
-_OF_A_CASE = frozenset({"catalog", "comparisons", "embedded", "plans", "reports", "restores", "runs"})
-_MAGIC = (
-    (b"\x1f\x8b", "gzip", "gunzip it first"),
-    (b"\x28\xb5\x2f\xfd", "zstd", "decompress it first (zstd -d)"),
-    (b"BZh", "bzip2", "bunzip2 it first"),
-    (b"\xfd7zXZ\x00", "xz", "decompress it first (unxz)"),
-    (b"PK\x03\x04", "zip", "unpack it first"),
-    (
-        b"\x6d\xe2\x99\x81",
-        "a mongodump --archive",
-        "restore it with mongorestore into a scratch server first",
-    ),
-    (b"SQLite format 3\x00", "SQLite", "export its tables as JSON first"),
-    (b"age-encryption.org/", "age encryption", "decrypt it first (age -d)"),
-    (b"\xff\xfe", "UTF-16 text", "convert it first: iconv -f UTF-16 -t UTF-8"),
-    (b"\xfe\xff", "UTF-16 text", "convert it first: iconv -f UTF-16 -t UTF-8"),
-    (b"PAR1", "Parquet", "it is not a format of backups that this tool reads"),
-)
+_OWN = frozenset({MANIFEST, PRELUDE, _CASE})
 
 
 class Discovery:
@@ -58,152 +38,163 @@ class Discovery:
         self.errors: list[RecoveryError] = []
         self.ignored: list[Path] = []
 
-
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(_HEAD)
-    except PermissionError:
-        raise BadInputError(f"no permission to read {path}", hint="run as a user who may read it") from None
-    except OSError as error:
-        raise BadInputError(f"cannot read {path}: {error.strerror}") from None
+    def finish(self) -> Discovery:
+        """Return it with what was found twice named once."""
+        self.sources = list({source.path.absolute(): source for source in self.sources}.values())
+        self.errors = list({str(error): error for error in self.errors}.values())
+        return self
 
 
-def open_source(path: Path) -> FileSource:
+def open_source(path: Path, tree: Tree | None = None) -> FileSource:
     """Open a file, or a mongodump directory of one database, as the source that its content makes it.
+
+    Args:
+        path: Where it is, on disk or within an archive.
+        tree: What opens it.
 
     Raises:
         BadInputError: It does not exist, may not be read, or is no format that is known.
         DamagedSourceError: It is empty.
     """
-    if path.is_dir():
-        return DumpSource(path)
-    if not path.exists():
-        raise BadInputError(f"{path} does not exist", hint="check the path")
-    if not path.is_file():
-        raise BadInputError(f"{path} is neither a file nor a folder", hint="name a backup, an export or a dump")
-    head = _head(path)
-    if not head.strip(b" \t\r\n"):
-        raise DamagedSourceError(f"{path} is empty", hint="look for another copy of it")
-    for magic, name, hint in _MAGIC:
-        if head.startswith(magic):
-            raise BadInputError(f"{path} is {name}, which is not read directly", hint=hint)
-    if path.suffix == ".bson" or looks_like_bson(head, path.stat().st_size):
-        return BsonSource(path)
-    if looks_like_json(head):
-        return JsonSource(path)
-    raise BadInputError(
-        f"{path} holds no format that is known",
-        hint="known are mongodump, .bson, JSON, JSON Lines, Extended JSON",
-    )
-
-
-def _files(folder: Path, skip: Sequence[Path], found: Discovery) -> Iterator[tuple[Path, list[Path]]]:
-    """Yield each folder and its files; what cannot be entered is an error, and what lies beside it is still found."""
-
-    def refuse(error: OSError) -> None:
-        reason = "no permission to read" if isinstance(error, PermissionError) else f"{error.strerror}:"
-        hint = "run as a user who may read it"
-        found.errors.append(BadInputError(f"{reason} the folder {error.filename}", hint=hint))
-
-    for here, folders, names in os.walk(folder, onerror=refuse):
-        where = Path(here)
-        kept_apart = _SKIPPED | _OF_A_CASE if _CASE in names else _SKIPPED  # another case's own files are no evidence
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and name not in kept_apart and (where / name).absolute() not in skip
+    tree = tree or Tree()
+    found = _named(path, tree)
+    sources = _opened(found, tree) if isinstance(found, File | Folder) else [found]
+    exact = [source for source in sources if source.path == path] or sources
+    if len(exact) > 1:
+        raise BadInputError(
+            f"{path} holds {len(exact)} databases", hint=f"name one: {', '.join(str(one.path) for one in exact)}"
         )
-        yield where, [where / name for name in sorted(names) if not name.startswith(".")]
+    return exact[0]
 
 
-def _is_dump(files: Iterable[Path]) -> bool:
-    return any(path.name.endswith((".bson", ".metadata.json")) for path in files)
-
-
-def _add(found: Discovery, open_it: Callable[[Path], FileSource], path: Path) -> None:
+def _named(path: Path, tree: Tree) -> File | Folder | FileSource:
+    """Return what is at a path; of a file that holds several databases, the one that is named after it."""
     try:
-        found.sources.append(open_it(path))
-    except RecoveryError as error:
-        found.errors.append(error)
+        return tree.entry(path)
+    except BadInputError as error:
+        try:
+            above = tree.entry(path.parent)
+        except RecoveryError:
+            raise error from None
+        if isinstance(above, File) and not tree.is_container(above):
+            for source in sources_of(above):
+                if source.path == path:
+                    return source
+        raise
 
 
-def _search(folder: Path, skip: Sequence[Path], found: Discovery) -> None:
-    before = len(found.sources) + len(found.errors)
-    for where, files in _files(folder, skip, found):
-        rest = files
-        if _is_dump(files):
-            _add(found, DumpSource, where)
-            rest = [path for path in files if path.suffix != ".bson"]
-        for path in rest:
-            if path.name.endswith(_METADATA) or path.name in _OWN or path.is_symlink():
-                continue
-            try:
-                found.sources.append(open_source(path))
-            except DamagedSourceError as error:
-                found.errors.append(error)
-            except BadInputError as error:
-                if "no format that is known" in error.message:
-                    found.ignored.append(path)
-                else:
-                    found.errors.append(error)
-    if len(found.sources) + len(found.errors) == before:
-        raise BadInputError(f"{folder} holds no backup, export or dump", hint="name the folder that does")
+def _opened(entry: File | Folder, tree: Tree) -> list[FileSource]:
+    if isinstance(entry, Folder):
+        return [DumpSource(entry)]
+    if tree.is_container(entry):
+        raise BadInputError(f"{entry.path} is an archive of files", hint="name what is in it: ARCHIVE/NAME")
+    return sources_of(entry)
 
 
-def find_sources(paths: Iterable[Path], *, skip: Sequence[Path] = ()) -> Discovery:
-    """Open what the user named: files, mongodump directories, and everything readable in other folders.
+class _Search:
+    """Looks through folders and, as through folders, through the archives met there."""
+
+    def __init__(self, tree: Tree, found: Discovery) -> None:
+        self._tree, self._found, self._met = tree, found, 0
+
+    def look_in(self, top: File | Folder, *, skip: Sequence[Path] = ()) -> None:
+        """Add everything readable below `top`."""
+        for folder in self._tree.walk(top, self._found.errors.append, skip=skip):
+            rest = folder.files
+            if is_dump(rest):
+                self._found.sources.append(DumpSource(folder))
+                rest = tuple(file for file in rest if not file.name.endswith(".bson") or file.name == OPLOG)
+            for file in rest:
+                if file.name.endswith(METADATA) or file.name in _OWN:
+                    continue
+                self._met += 1
+                if self._met > self._tree.limits.members:
+                    self._found.errors.append(
+                        BadInputError(
+                            f"more than {self._met - 1:,} files: the rest, from {file.path} on, is not read",
+                            hint="name smaller folders, or raise RECOVERY_NB_MEMBERS",
+                        )
+                    )
+                    return
+                self.add(file, named=False)
+
+    def add(self, file: File, *, named: bool) -> None:
+        """Add what a file holds: a source, or an archive full of them."""
+        try:
+            if self._tree.is_container(file):
+                self.look_in(file)
+            else:
+                self._found.sources += sources_of(file)
+        except UnknownFormatError as error:
+            if named:
+                self._found.errors.append(error)
+            else:
+                self._found.ignored.append(file.path)
+        except RecoveryError as error:
+            self._found.errors.append(error)
+
+
+def is_dump(files: Iterable[File]) -> bool:
+    """Say whether these are the files of a folder that `mongodump` wrote of one database."""
+    return any(file.name.endswith((".bson", METADATA)) and file.name != OPLOG for file in files)
+
+
+def find_sources(paths: Iterable[Path], *, skip: Sequence[Path] = (), tree: Tree | None = None) -> Discovery:
+    """Open what the user named: files, mongodump directories, and everything readable in other folders and archives.
 
     Args:
-        paths: Files and folders.
+        paths: Files and folders, on disk or within archives.
         skip: Folders not to be entered (a case keeps its own files apart from the evidence).
+        tree: What opens them.
 
     Returns:
         What was found; a path that cannot be opened is an entry in `errors`, not a stop.
     """
-    found = Discovery()
+    found, tree = Discovery(), tree or Tree()
     for path in paths:
+        before = len(found.sources) + len(found.errors)
         try:
-            if path.is_dir():
-                _search(
-                    path,
-                    [folder.absolute() for folder in skip if folder.absolute() != path.absolute()],
-                    found,
-                )
+            entry = _named(path, tree)
+            if isinstance(entry, File):
+                _Search(tree, found).add(entry, named=True)
+            elif isinstance(entry, Folder):
+                apart = [folder.absolute() for folder in skip if folder.absolute() != path.absolute()]
+                _Search(tree, found).look_in(entry, skip=apart)
             else:
-                found.sources.append(open_source(path))
+                found.sources.append(entry)
         except RecoveryError as error:
             found.errors.append(error)
-        except OSError as error:
-            found.errors.append(BadInputError(f"cannot read {path}: {error.strerror}", hint="check the path"))
-    found.sources = list({source.path.absolute(): source for source in found.sources}.values())
-    return found
+        if len(found.sources) + len(found.errors) == before:
+            found.errors.append(BadInputError(f"{path} holds no backup, export or dump", hint="name what does"))
+    return found.finish()
 
 
 def find_by_pattern(
-    folders: Iterable[str | Path] = FOLDERS, patterns: Iterable[str] = PATTERNS, *, skip: Sequence[Path] = ()
+    folders: Iterable[str | Path] = FOLDERS,
+    patterns: Iterable[str] = PATTERNS,
+    *,
+    skip: Sequence[Path] = (),
+    tree: Tree | None = None,
 ) -> Discovery:
-    """Search folders for files with the usual names of backups, and for mongodump directories.
+    """Search folders for files with the usual names of backups, compressed or not, and for mongodump directories.
 
     Folders that do not exist are passed over: nobody has all of them.
     """
-    found, patterns = Discovery(), tuple(patterns)
+    found, patterns, tree = Discovery(), tuple(patterns), tree or Tree()
     skipped = [folder.absolute() for folder in skip]
     for name in folders:
-        folder = Path(name)
-        if not folder.is_dir():
+        top = Path(name)
+        if not top.is_dir():
             continue
-        for where, files in _files(folder, skipped, found):
-            if _is_dump(files):
-                _add(found, DumpSource, where)
-            for path in files:
-                relative = path.relative_to(folder)
-                if path.name.endswith(_METADATA) or not any(_matches(relative, pattern) for pattern in patterns):
-                    continue
-                _add(found, open_source, path)
-    found.sources = list({source.path.absolute(): source for source in found.sources}.values())
-    found.errors = list({str(error): error for error in found.errors}.values())
-    return found
+        search = _Search(tree, found)
+        for folder in tree.walk(tree.entry(top), lambda _: None, skip=skipped):
+            if is_dump(folder.files):
+                found.sources.append(DumpSource(folder))
+            for file in folder.files:
+                plain = (folder.path / file.name).relative_to(top)
+                if not file.name.endswith(METADATA) and any(_matches(plain, pattern) for pattern in patterns):
+                    search.add(file, named=True)
+    return found.finish()
 
 
 def _matches(relative: Path, pattern: str) -> bool:

@@ -2,7 +2,7 @@
 
 Where a record ends is guessed from what parted the two before it, and proved by converting the text:
 whatever converts as exactly one object is one. Where the guess fails, the brackets are counted. Where a
-record is broken, the search goes on at the next place that looks like the beginning of one.
+record is broken, the search goes on at the next one that is in no other (`json_resync`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 from recovery_nb.records.batch import Damage
 from recovery_nb.records.extended_json import NotARecordError
+from recovery_nb.records.salvage import leading_json_fields
+from recovery_nb.sources.content import UNKNOWN_SIZE
+from recovery_nb.sources.json_resync import Resync
 from recovery_nb.sources.json_text import RECORD_LIMIT, NoEndError, Text, is_beginning
 
 __all__ = ["Elements", "Found", "Walker"]
@@ -22,6 +25,9 @@ _PATIENCE = 8
 _SPACE = rb"(?:[ \t\r\n\x1e]|\xef\xbb\xbf)*+"
 _GAP = re.compile(_SPACE + rb",?" + _SPACE + rb"(?=\{)")
 _OPENING = re.compile(rb'\{\s*"[^"\\]{0,200}"\s*:')
+_NO_ELEMENT = (b":", b"}")
+"""What follows the name or the value of a field: what stands there is a part of a broken record."""
+
 _KINDS = {b'"': "a string", b"[": "a list", b"t": "a boolean", b"f": "a boolean", b"n": "null"}
 
 
@@ -65,40 +71,44 @@ class Elements:
         text: The file.
         collection: The collection that the records belong to.
         convert: Turns the text of one object into what is wanted of it, or raises `NotARecordError`.
-        in_list: Whether a bracket closes them; a sequence goes on to the end of the file.
+        closing: The brackets that close what they are in; b"" for a sequence, which goes on to the end of the file.
+            None where the damage that hid its beginning left open which of both it is.
     """
 
-    def __init__(self, text: Text, collection: str, *, convert: Callable[[bytes], bytes], in_list: bool) -> None:
+    def __init__(
+        self, text: Text, collection: str, *, convert: Callable[[bytes], bytes], closing: bytes | None
+    ) -> None:
         self._text = text
         self._collection = collection
         self._convert = convert
-        self._in_list = in_list
+        self._closing = closing
+        self._resync = Resync(text, closing)
         self._border: _Border | None = None
-        self._line_start = b"" if in_list else b"\n{"
         self._last = 0
         self._hits = self._misses = 0
-        # How far a search for an end went in vain: before that, none goes further than the next beginning.
-        self._searched = 0
+        # How much may still be looked at in vain: it grows with what was read.
+        self._allowance = RECORD_LIMIT
 
     def read(self, pos: int) -> Walker:
         """Read from `pos` on, the first byte after the opening bracket if there is one."""
         text = self._text
         while True:
             began, pos = pos, text.skip_space(pos)
-            self._note_line(began, pos)
             byte = text.byte(pos)
             if not byte:
-                if self._in_list:
+                if self._closing:
                     yield self._damage(began, text.size, "the file ends before its list is closed")
                 return pos
-            if byte == b"]" and self._in_list:
+            if byte == b"]" and self._closing != b"":
                 return pos + 1
             if byte == b",":
                 pos += 1
                 continue
             if byte == b"{" and self._border:
                 pos = yield from self._read_guessing(pos, self._border)
+            began = pos
             pos = yield from self._read_counting(pos, byte)
+            self._allowance = min(RECORD_LIMIT, self._allowance + 4 * (pos - began))
 
     def _read_guessing(self, pos: int, border: _Border) -> Walker:
         """Read records as long as the border between the last two is where the next one ends."""
@@ -115,6 +125,8 @@ class Elements:
                 except NotARecordError:
                     found = -2
                     break
+                if self._resync.learning:
+                    self._resync.learn(data[index : found + 1])
                 yield Found(collection, base + index, found + 1 - index, value)
                 self._last = found + 1 - index
                 self._hits += 1
@@ -131,9 +143,11 @@ class Elements:
         """Read one element, whatever it is, and return where it ends."""
         text = self._text
         try:
-            end = text.value_end(pos, limit=self._limit(pos), keep=True)
+            end = text.value_end(pos, limit=min(RECORD_LIMIT, max(self._allowance, _REACH)), keep=True)
+            if byte != b"{" and text.byte(text.skip_space(end)) in _NO_ELEMENT:
+                raise NoEndError("broken", end)
         except NoEndError as error:
-            self._searched = max(self._searched, error.reached)
+            self._allowance -= error.reached - pos
             return (yield from self._recover(pos, error))
         if byte != b"{":
             yield self._damage(pos, end, f"{_KINDS.get(byte, 'a number')} where a record is expected")
@@ -142,11 +156,12 @@ class Elements:
             value = self._convert(text.slice(pos, end))
         except NotARecordError as error:
             if not error.well_formed:
-                self._searched = max(self._searched, end)
-                following = self._next_start(pos, end)
+                following = self._resync.next_record(pos + 1, stop=end, usual=self._last)
                 end = end if following < 0 else following
             yield self._damage(pos, end, error.reason)
             return end
+        if self._resync.learning:
+            self._resync.learn(text.slice(pos, end))
         yield Found(self._collection, pos, end - pos, value)
         self._last = end - pos
         self._learn(end)
@@ -155,45 +170,23 @@ class Elements:
     def _recover(self, pos: int, error: NoEndError) -> Walker:
         """Leave a record that has no end, for the next one that can be told."""
         text = self._text
-        if error.cause == "eof" and text.size - pos <= RECORD_LIMIT and is_beginning(text.slice(pos, text.size)):
-            yield self._damage(pos, text.size, "the file ends inside a record")
-            return text.size
-        following = self._next_start(pos, text.size)
+        following = self._resync.next_record(pos + 1, usual=self._last)
+        if following < 0 and error.cause == "eof":
+            end = text.end()
+            if end - pos <= RECORD_LIMIT and is_beginning(text.slice(pos, end)):
+                yield self._damage(pos, end, "the file ends inside a record")
+                return end
         if following < 0 and error.cause == "limit":
             try:
-                following = text.value_end(pos, limit=text.size)
+                following = text.value_end(pos, limit=UNKNOWN_SIZE)
             except NoEndError:
                 following = -1
-        end = text.size if following < 0 else following
+        end = text.end() if following < 0 else following
         reason = "invalid JSON: a value that does not end"
         if error.cause == "limit" and end - pos > RECORD_LIMIT:
             reason = f"more than {RECORD_LIMIT >> 20} MiB without the end of a record"
         yield self._damage(pos, end, reason)
         return end
-
-    def _limit(self, pos: int) -> int:
-        if pos >= self._searched:
-            return RECORD_LIMIT
-        following = self._next_start(pos, pos + RECORD_LIMIT)
-        return following - pos if following > 0 else RECORD_LIMIT
-
-    def _next_start(self, pos: int, end: int) -> int:
-        """Return where the next record, or the space before it, seems to begin; -1 where nothing tells."""
-        needle, lead = self._line_start, 0
-        if needle == b"\n{" and self._in_list:
-            # Nothing is indented here: the first field must tell records from what is nested in them.
-            opening = _OPENING.match(self._text.slice(pos, pos + 256))
-            needle = b"\n" + opening[0] if opening else needle
-        elif not needle and self._border:
-            needle, lead = self._border.end, 1
-        found = self._text.find(needle, pos, end) if needle else -1
-        return found if found < 0 else found + lead
-
-    def _note_line(self, began: int, pos: int) -> None:
-        """Keep how far the line of a record is indented: the next ones begin in the same way."""
-        space = self._text.data[max(0, began - self._text.base) : pos - self._text.base]
-        if self._in_list and b"\n" in space:
-            self._line_start = space[space.rindex(b"\n") :] + b"{"
 
     def _learn(self, end: int) -> None:
         """Learn what parts this record from the next one."""
@@ -208,4 +201,6 @@ class Elements:
                 self._border = _border(gap[0], opening[0] if opening else b"")
 
     def _damage(self, start: int, end: int, reason: str) -> Damage:
-        return Damage("", start, end - start, reason, self._collection)
+        begun = self._text.byte(start) == b"{"
+        partial = leading_json_fields(self._text.slice(start, min(end, start + RECORD_LIMIT))) if begun else b""
+        return Damage("", start, end - start, reason, self._collection, partial)

@@ -8,16 +8,18 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 from recovery_nb.errors import DamagedSourceError
 from recovery_nb.records.batch import MAX_RECORD_BYTES, Damage, RecordBatch, Ref
 from recovery_nb.records.extended_json import NotARecordError, to_bson
+from recovery_nb.records.salvage import leading_json_fields
 from recovery_nb.sources.base import BATCH_BYTES, BATCH_RECORDS, Header, Kind, Typing
-from recovery_nb.sources.json_text import NoEndError, Text
+from recovery_nb.sources.content import UNKNOWN_SIZE, File
+from recovery_nb.sources.gaps import apart
+from recovery_nb.sources.json_text import RECORD_LIMIT, NoEndError, Text
 from recovery_nb.sources.json_walk import Found, Shape, Walk
 
-__all__ = ["JsonSource", "looks_like_json"]
+__all__ = ["JsonSource", "looks_like_json", "moment_of_name"]
 
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -48,7 +50,7 @@ class JsonSource:
     """A JSON file, in any of the shapes that `Walk` knows.
 
     Args:
-        path: The file, uncompressed.
+        file: The file.
 
     Attributes:
         path: The file.
@@ -59,17 +61,18 @@ class JsonSource:
         DamagedSourceError: The file is empty, is no JSON in UTF-8, or holds JSON but no records.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, file: File) -> None:
+        self.path, self.file = file.path, file
+        self.doubted = False
         self.notes: Counter[str] = Counter()
         self._typing = Typing.PLAIN
         self._walk: Walk | None = None
         self._shape = self._check()
         self.kind = Kind.JSON_LINES if self._shape is Shape.SEQUENCE else Kind.JSON
 
-    def files(self) -> list[Path]:
+    def files(self) -> list[File]:
         """Return the file alone."""
-        return [self.path]
+        return [self.file]
 
     def header(self) -> Header:
         """Return what the file says of itself; complete only after `read` has been exhausted."""
@@ -78,7 +81,7 @@ class JsonSource:
         checksum = metadata.get("checksum") if isinstance(metadata, dict) else None
         taken_at, taken_from = _moment(facts.get("timestamp"))
         if taken_at is None:
-            taken_at, taken_from = _moment_of_name(self.path.name)
+            taken_at, taken_from = moment_of_name(self.file.name)
         return Header(
             taken_at=taken_at,
             taken_from=taken_from,
@@ -97,12 +100,17 @@ class JsonSource:
         Raises:
             DamagedSourceError: There is JSON, but nothing in it is a record.
         """
-        self._walk = Walk(self.path, self._convert, shape=self._shape)
+        content = self.file.open()
+        self._walk = Walk(content, self._convert, shape=self._shape)
+        yield from apart(content, self._read(self._walk))
+        self.doubted = bool(content.doubt)
+
+    def _read(self, walk: Walk) -> Iterator[RecordBatch | Damage]:
         self._typing = Typing.PLAIN
         self.notes.clear()
         batch, size, found, strangers = RecordBatch("", "", [], [], []), 0, False, False
         broken = False
-        for piece in self._walk:
+        for piece in walk:
             whole = isinstance(piece, Found)
             if batch.records and (not whole or piece.collection != batch.collection):
                 yield batch
@@ -133,16 +141,16 @@ class JsonSource:
         Raises:
             DamagedSourceError: A record cannot be read there (any more).
         """
-        with self.path.open("rb") as file:
-            for ref in refs:
-                file.seek(ref.offset)
-                try:
-                    yield to_bson(file.read(ref.length))
-                except NotARecordError as error:
-                    raise DamagedSourceError(
-                        f"{self.path} holds no record at byte {ref.offset} any more: {error.reason}",
-                        hint="scan the file again, it has changed since",
-                    ) from error
+        content = self.file.open()
+        for ref in refs:
+            text = content.read_at(ref.offset, min(ref.length, RECORD_LIMIT))
+            try:
+                yield leading_json_fields(text) if ref.partial else to_bson(text)
+            except NotARecordError as error:
+                raise DamagedSourceError(
+                    f"{self.path} holds no record at byte {ref.offset} any more: {error.reason}",
+                    hint="scan the file again, it has changed since",
+                ) from error
 
     def verify_checksum(self) -> bool | None:
         """Return whether the checksum that the file carries is right; None if it carries none.
@@ -150,7 +158,7 @@ class JsonSource:
         It is the SHA-256 of `collections` as compact JSON with sorted keys in UTF-8, as Python's `json`
         writes it. The file is read once for the places of the lists, and then list by list.
         """
-        walk = Walk(self.path, _sorted_json, shape=self._shape)
+        walk = Walk(self.file.open(), _sorted_json, shape=self._shape)
         whole = all(isinstance(piece, Found) for piece in walk)
         metadata = walk.facts.get("metadata")
         stated = metadata.get("checksum") if isinstance(metadata, dict) else None
@@ -173,16 +181,18 @@ class JsonSource:
 
     def _check(self) -> Shape:
         """Return the shape of the file, or say in one line why it cannot be read."""
-        with Text(self.path) as text:
-            head = text.slice(0, 4096)
-            start = text.skip_space(0)
-        if start >= text.size:
+        content = self.file.open()
+        text = Text(content)
+        head, start = text.slice(0, 4096), text.skip_space(0)
+        if not text.byte(start):
             raise DamagedSourceError(f"{self.path} is empty", hint="look for another copy of it")
         if head.startswith(_UTF16) or b"\0" in head[:4]:
             raise DamagedSourceError(
                 f"{self.path} is UTF-16 or UTF-32 text", hint="convert it first: iconv -f UTF-16 -t UTF-8"
             )
-        shape = Walk(self.path).shape()
+        shape = Walk(content).shape()
+        if shape is Shape.NONE and not looks_like_json(head) and Walk(content).has_records():
+            return Shape.BROKEN
         if shape is Shape.NONE and not self._is_cut(start):
             if not looks_like_json(head):
                 raise DamagedSourceError(f"{self.path} is not JSON", hint=f"expected {_EXPECTED}")
@@ -191,11 +201,11 @@ class JsonSource:
 
     def _is_cut(self, start: int) -> bool:
         """Return whether the file is an object without an end: its records may have come later."""
-        with Text(self.path) as text:
-            try:
-                text.value_end(start, limit=text.size)
-            except NoEndError:
-                return text.byte(start) == b"{"
+        text = Text(self.file.open())
+        try:
+            text.value_end(start, limit=UNKNOWN_SIZE)
+        except NoEndError:
+            return text.byte(start) == b"{"
         return False
 
     def _no_records(self) -> DamagedSourceError:
@@ -239,7 +249,8 @@ def _moment(value: object) -> tuple[datetime | None, str]:
         return None, ""
 
 
-def _moment_of_name(name: str) -> tuple[datetime | None, str]:
+def moment_of_name(name: str) -> tuple[datetime | None, str]:
+    """Return the date in a file's name, and "file name"; None and "" where it has none."""
     for match in _NAMED_DATE.finditer(name):
         year, month, day, hour, minute, second, millis = (int(part or 0) for part in match.groups())
         try:

@@ -1,4 +1,4 @@
-"""A window over a JSON text of any size, and where its values end: all offsets are bytes in the file.
+"""A window over a JSON text of any size, and where its values end: all offsets are bytes in its content.
 
 Only brackets and strings are looked at. That a value is valid is proved by whoever converts it; here a
 hostile text costs time in proportion to its length, whatever it nests or leaves open.
@@ -7,11 +7,10 @@ hostile text costs time in proportion to its length, whatever it nests or leaves
 from __future__ import annotations
 
 import json
-import os
 import re
-from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
+
+from recovery_nb.sources.content import UNKNOWN_SIZE, Content
 
 __all__ = ["RECORD_LIMIT", "NoEndError", "Text", "is_beginning"]
 
@@ -35,7 +34,7 @@ class NoEndError(Exception):
     """A value has no end where one was looked for.
 
     Attributes:
-        cause: "eof": the file ends first; "limit": the limit comes first; "broken": it cannot be JSON.
+        cause: "eof": the text ends first; "limit": the limit comes first; "broken": it cannot be JSON.
         reached: How far the text was looked at.
     """
 
@@ -46,29 +45,19 @@ class NoEndError(Exception):
 
 
 class Text:
-    """A read-only window that moves over a file; it reads, because a mapped file that shrinks kills.
+    """A window that moves over content.
 
     Attributes:
-        size: The length of the file in bytes.
+        size: The length of the content in bytes; `UNKNOWN_SIZE` before its end was met.
         data: The bytes in the window.
         base: The offset of the first of them.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("rb", buffering=0)
-        self.size = os.fstat(self._file.fileno()).st_size
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self.size = UNKNOWN_SIZE
         self.data = b""
         self.base = 0
-
-    def __enter__(self) -> Self:
-        """Return the window itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the file."""
-        self._file.close()
 
     def need(self, pos: int, length: int) -> None:
         """Have the window hold `length` bytes from `pos` on, or all to the end; what is before may go."""
@@ -76,16 +65,17 @@ class Text:
         if offset >= 0 and (offset + length <= have or (offset <= have and self.base + have >= self.size)):
             return
         kept = self.data[offset:] if 0 <= offset < have else b""
-        self._file.seek(pos + len(kept))
-        parts, missing = [kept], min(max(length - len(kept), _CHUNK), self.size - pos - len(kept))
-        while missing > 0:
-            part = self._file.read(missing)
-            if not part:
-                self.size = pos + sum(map(len, parts))
-                break
-            parts.append(part)
-            missing -= len(part)
-        self.data, self.base = b"".join(parts), pos
+        missing = max(length - len(kept), _CHUNK)
+        more = self._content.read_at(pos + len(kept), missing)
+        self.data, self.base = kept + more if kept else more, pos
+        if len(more) < missing:
+            self.size = pos + len(self.data)
+
+    def end(self) -> int:
+        """Return the length of the content; where it is still being expanded, this waits."""
+        if self.size == UNKNOWN_SIZE:
+            self.size = self._content.size()
+        return self.size
 
     def slice(self, start: int, end: int) -> bytes:
         """Return the bytes from `start` to `end`, fewer where the file ends."""
@@ -111,8 +101,8 @@ class Text:
 
     def find(self, needle: bytes, pos: int, end: int | None = None) -> int:
         """Return where `needle` is next, from `pos` on and whole before `end`; -1 if nowhere."""
-        end = self.size if end is None else min(end, self.size)
-        while pos + len(needle) <= end:
+        end = UNKNOWN_SIZE if end is None else end
+        while pos + len(needle) <= min(end, self.size):
             self.need(pos, len(needle))
             found = self.data.find(needle, pos - self.base, end - self.base)
             if found >= 0:

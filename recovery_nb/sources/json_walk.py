@@ -6,11 +6,13 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 
 from recovery_nb.records.batch import Damage
+from recovery_nb.records.elements import InvalidRecordError, elements
 from recovery_nb.records.extended_json import NotARecordError, to_bson
+from recovery_nb.sources.content import UNKNOWN_SIZE, Content
 from recovery_nb.sources.json_elements import Elements, Found, Walker
+from recovery_nb.sources.json_resync import Resync
 from recovery_nb.sources.json_text import RECORD_LIMIT, NoEndError, Text
 
 __all__ = ["Found", "Shape", "Walk"]
@@ -25,6 +27,8 @@ _LISTS = {
 }
 _IDENTITIES = frozenset({"_id", "id", "session_id"})
 _FACT_BYTES = 1024 * 1024
+_SAMPLE = 100
+_ALIKE = 0.75
 
 
 class Shape(StrEnum):
@@ -38,6 +42,8 @@ class Shape(StrEnum):
     """One record alone."""
     SEQUENCE = "sequence"
     """JSON Lines, or values one after another without a list around them."""
+    BROKEN = "broken"
+    """Records without a beginning that tells what they are in."""
     NONE = "none"
     """JSON without records, or no JSON."""
 
@@ -72,7 +78,7 @@ class Walk:
     name: a conversation.
 
     Args:
-        path: The file.
+        content: The file's content.
         convert: Turns the text of one object into what is wanted of it, or raises `NotARecordError`.
         shape: The shape of the file, if it is known from an earlier pass.
 
@@ -82,8 +88,10 @@ class Walk:
         others: Whether `collections` holds something else than lists; likewise.
     """
 
-    def __init__(self, path: Path, convert: Callable[[bytes], bytes] = to_bson, *, shape: Shape | None = None) -> None:
-        self._path = path
+    def __init__(
+        self, content: Content, convert: Callable[[bytes], bytes] = to_bson, *, shape: Shape | None = None
+    ) -> None:
+        self._content = content
         self._known = shape
         self._read_to = 0
         self._convert = convert
@@ -93,8 +101,8 @@ class Walk:
 
     def shape(self) -> Shape:
         """Return the shape, told from the beginning of the file: at most 64 MiB are read."""
-        with Text(self._path) as text:
-            return self._shape(text, text.skip_space(0))
+        text = Text(self._content)
+        return self._shape(text, text.skip_space(0))
 
     def __iter__(self) -> Iterator[Found | Damage]:
         """Yield every record and every damage, in their order; where the file is cut, one damage."""
@@ -107,25 +115,28 @@ class Walk:
             yield piece
 
     def _pieces(self) -> Iterator[Found | Damage]:
-        with Text(self._path) as text:
-            pos, known = text.skip_space(0), self._known
-            while pos < text.size:
-                shape, known = known or self._shape(text, pos), None
-                if shape is Shape.LIST:
-                    pos = yield from self._elements(text, pos + 1, "", in_list=True)
-                elif shape is Shape.OBJECT:
-                    pos = yield from self._object(text, pos)
-                else:
-                    pos = yield from self._elements(text, pos, "", in_list=False)
-                pos = text.skip_space(pos)
+        text = Text(self._content)
+        pos, known = text.skip_space(0), self._known
+        while text.byte(pos):
+            shape, known = known or self._shape(text, pos), None
+            if shape is Shape.LIST:
+                pos = yield from self._elements(text, pos + 1, "", b"]")
+            elif shape is Shape.OBJECT:
+                pos = yield from self._object(text, pos)
+            elif shape is Shape.BROKEN:
+                known = shape
+                pos = yield from self._mapping(text, pos)
+            else:
+                pos = yield from self._elements(text, pos, "", b"")
+            pos = text.skip_space(pos)
 
     def list_at(self, offset: int) -> Iterator[Found | Damage]:
         """Yield what the one list that begins at `offset` holds."""
-        with Text(self._path) as text:
-            yield from self._elements(text, offset + 1, "", in_list=True)
+        yield from self._elements(Text(self._content), offset + 1, "", b"]")
 
-    def _elements(self, text: Text, pos: int, collection: str, *, in_list: bool) -> Walker:
-        return Elements(text, collection, convert=self._convert, in_list=in_list).read(pos)
+    def _elements(self, text: Text, pos: int, collection: str, closing: bytes | None) -> Walker:
+        walker = Elements(text, collection, convert=self._convert, closing=closing).read(pos)
+        return _attributed(walker) if collection else walker
 
     def _shape(self, text: Text, pos: int) -> Shape:
         first = text.byte(pos)
@@ -142,13 +153,18 @@ class Walk:
             return shape
         return Shape.SEQUENCE if first and self._second_line_is_record(text, pos) else Shape.NONE
 
+    def has_records(self) -> bool:
+        """Return whether there is a record anywhere in the first 64 MiB of a text whose beginning is broken."""
+        text = Text(self._content)
+        return Resync(text, None).next_record(0, stop=RECORD_LIMIT) >= 0
+
     def _second_line_is_record(self, text: Text, pos: int) -> bool:
         """Return whether only the first line of JSON Lines is broken."""
         start = text.find(b"\n{", pos, pos + RECORD_LIMIT) + 1
         if not start or text.find(b"\n", pos, start) + 1 != start:
             return False
         end = text.find(b"\n", start, start + RECORD_LIMIT)
-        end = text.size if end < 0 else end
+        end = text.end() if end < 0 else end
         try:
             to_bson(text.slice(start, min(end, start + RECORD_LIMIT)))
         except NotARecordError:
@@ -158,56 +174,104 @@ class Walk:
     def _object(self, text: Text, pos: int) -> Walker:
         """Read the lists of the top-level object that begins at `pos`."""
         pos += 1
-        try:
-            while True:
-                self._read_to = pos
+        harmed = False
+        while True:
+            self._read_to = pos
+            try:
                 name, pos = _next_field(text, pos)
                 if name is None:
                     return pos
                 first = text.byte(pos)
-                if first == b"[" and name in _LISTS:
+                if first == b"[" and (name in _LISTS or harmed):
                     if name == "collections":
                         self.lists[""] = pos
-                    pos = yield from self._elements(text, pos + 1, _LISTS[name], in_list=True)
+                    pos = yield from self._elements(text, pos + 1, _LISTS.get(name, name), b"]}")
                 elif first == b"{" and name == "collections":
                     pos = yield from self._mapping(text, pos + 1)
                 else:
                     pos = self._fact(text, pos, name)
-        except NoEndError as error:
-            yield _rest(text, self._read_to, error)
-            return text.size
+            except NoEndError as error:
+                harmed = True
+                pos = yield from self._salvaged(text, error)
 
     def _mapping(self, text: Text, pos: int) -> Walker:
         """Read the value of `collections`, where it maps names to lists."""
         while True:
             self._read_to = pos
-            name, pos = _next_field(text, pos)
-            if name is None:
-                return pos
-            first = text.byte(pos)
-            if first == b"[":
-                self.lists[name] = pos
-                pos = yield from self._elements(text, pos + 1, name, in_list=True)
+            try:
+                name, pos = _next_field(text, pos)
+                if name is None:
+                    return pos
+                if text.byte(pos) == b"[":
+                    self.lists[name] = pos
+                    pos = yield from self._elements(text, pos + 1, name, b"]}}")
+                    continue
+                end = text.value_end(pos, limit=RECORD_LIMIT, keep=True)
+            except NoEndError as error:
+                pos = yield from self._salvaged(text, error)
+                if not text.byte(pos):
+                    return pos
                 continue
             self.others = True
-            end = text.value_end(pos, limit=RECORD_LIMIT, keep=True)
             try:
                 yield Found(name, pos, end - pos, self._convert(text.slice(pos, end)))
             except NotARecordError as error:
                 yield Damage("", pos, end - pos, error.reason, name)
             pos = end
 
+    def _salvaged(self, text: Text, error: NoEndError) -> Walker:
+        """Read the records behind a place where the object that holds the lists is broken: whose they are, it hides."""
+        start = text.skip_space(self._read_to)
+        found = Resync(text, None).next_record(start)
+        if found < 0:
+            if text.byte(start) or self._known is not Shape.BROKEN:
+                yield _rest(text, self._read_to, error)
+            return text.end()
+        yield Damage("", start, found - start, "invalid JSON: what stands here is in no list")
+        return (yield from self._elements(text, found, "", None))
+
     def _fact(self, text: Text, pos: int, name: str) -> int:
         """Keep a value at the top level if it is small and says something of the file; return its end."""
         first = text.byte(pos)
         nested = first in (b"{", b"[")
-        end = text.value_end(pos, limit=text.size)
+        end = text.value_end(pos, limit=UNKNOWN_SIZE)
         if end - pos <= _FACT_BYTES and (not nested or name == "metadata"):
             try:
                 self.facts[name] = json.loads(text.slice(pos, end))
             except (ValueError, RecursionError):
                 self.facts.pop(name, None)
         return end
+
+
+def _attributed(walker: Walker) -> Walker:
+    """Take the collection's name from records behind damage that do not look like those before it.
+
+    The damage may have hidden where one collection's list ends and the next one's begins.
+    """
+    known: set[bytes] = set()
+    seen, harmed = 0, False
+    while True:
+        try:
+            piece = next(walker)
+        except StopIteration as end:
+            return int(end.value)
+        if isinstance(piece, Damage):
+            harmed = True
+        elif harmed:
+            names = _names(piece.value)
+            if known and len(names & known) < _ALIKE * len(names):
+                piece = piece._replace(collection="")
+        elif seen < _SAMPLE:
+            seen += 1
+            known |= _names(piece.value)
+        yield piece
+
+
+def _names(record: bytes) -> set[bytes]:
+    try:
+        return {name for _, name, _ in elements(record)}
+    except InvalidRecordError:
+        return set()
 
 
 def _next_field(text: Text, pos: int) -> tuple[str | None, int]:
@@ -242,7 +306,7 @@ def _skip_comma(text: Text, pos: int) -> int:
 def _rest(text: Text, pos: int, error: NoEndError) -> Damage:
     cut = error.cause == "eof"
     reason = "the file ends before its object is closed" if cut else "invalid JSON from here to the end"
-    return Damage("", pos, text.size - pos, reason)
+    return Damage("", pos, text.end() - pos, reason)
 
 
 def _survey(text: Text, start: int) -> _Survey:

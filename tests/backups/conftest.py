@@ -13,12 +13,13 @@ from pymongo import MongoClient
 
 from recovery_nb.records.batch import RecordBatch
 from recovery_nb.sources.bson_files import DumpSource
+from recovery_nb.sources.content import Folder
 from recovery_nb.sources.mongodb import Database
 
 
 def load(client: MongoClient[Any], name: str, dump: Path) -> None:
     """Load a dump as it is: collections with their options and indexes, records byte for byte."""
-    source = DumpSource(dump)
+    source = DumpSource(Folder.on_disk(dump))
     for collection, metadata in source.header().options.items():
         client[name].command({"create": collection, **dict(metadata.get("options") or {})})
         indexes = [index for index in metadata["indexes"] if index["name"] != "_id_"]

@@ -21,6 +21,7 @@ from recovery_nb.errors import BadInputError, RecoveryError
 from recovery_nb.events import Event
 from recovery_nb.records.batch import RecordBatch
 from recovery_nb.sources.bson_files import DumpSource
+from recovery_nb.sources.content import Folder
 from recovery_nb.sources.mongodb import Database
 
 
@@ -63,7 +64,7 @@ def test_metadata_is_what_mongodump_writes(shop: Database, samples: Path, tmp_pa
 
 def test_a_dump_source_reads_a_backup_and_says_when_it_was_taken(small: Database, tmp_path: Path) -> None:
     result = write_backup(small, tmp_path)
-    source = DumpSource(result.path / small.name)
+    source = DumpSource(Folder.on_disk(result.path / small.name))
     header = source.header()
     assert (header.taken_at, header.taken_from) == (result.taken_at, "manifest")
     assert (header.origin, header.version) == (small.name, "1")
@@ -137,7 +138,7 @@ def test_odd_collection_names_are_escaped_and_come_back(database: Any, tmp_path:
     result = write_backup(opened, tmp_path)
     opened.close()
     assert result.collections == dict.fromkeys(sorted(names), 1)
-    source = DumpSource(result.path / database.name)
+    source = DumpSource(Folder.on_disk(result.path / database.name))
     assert sorted(source.collections().values()) == sorted(names)
     assert file_stem("a/b") == "a%2Fb"
     assert verify_backup(result.path).ok

@@ -102,6 +102,59 @@ def test_what_plain_json_cannot_hold_is_equivalent_there_and_changed_elsewhere(d
         assert compared({"v": database}, {"v": source}, Typing.FULL)[0] is Status.CHANGED
 
 
+@pytest.mark.parametrize(
+    ("database", "source"),
+    [
+        ({"v": None}, {}),
+        ({"v": ""}, {}),
+        ({"v": []}, {}),
+        ({"v": {}}, {}),
+        ({"v": [""]}, {"v": [None]}),
+        ({"v": 7}, {"v": "7"}),
+        ({"v": bson.Int64(7)}, {"v": 7}),
+        ({"v": 1e6}, {"v": "1e+06"}),
+        ({"v": True}, {"v": "true"}),
+        ({"v": Decimal128("7.00")}, {"v": Decimal128("7")}),
+        ({"v": Decimal128("7.00")}, {"v": "7.00"}),
+        ({"v": -0.0}, {"v": 0.0}),
+        ({"v": float("nan")}, {"v": "NaN"}),
+        ({"v": Binary(UUID_BYTES, 4)}, {"v": "000102030405060708090A0B0C0D0E0F"}),
+        ({"v": bson.ObjectId("65a000000000000000000001")}, {"v": "ObjectId(65a000000000000000000001)"}),
+        ({"v": datetime(2025, 12, 1, 0, 0, 0, 123_000)}, {"v": datetime(2025, 12, 1)}),
+        ({"v": datetime(2025, 12, 1, 0, 0, 0, 123_000)}, {"v": "2025-12-01 00:00:00"}),
+    ],
+)
+def test_what_csv_cannot_hold_is_equivalent_there_and_not_in_full_formats(database: Any, source: Any) -> None:
+    status, ((path, kind),) = compared(database, source, Typing.TEXT)
+
+    assert (status, path.startswith("/v"), kind in ("lost type", "width")) == (Status.EQUIVALENT, True, True)
+    if kind != "width":
+        assert compared(database, source, Typing.FULL)[0] is Status.CHANGED
+
+
+@pytest.mark.parametrize(
+    ("database", "source"),
+    [
+        ({"v": "a"}, {"v": "b"}),
+        ({"v": 7}, {"v": "8"}),
+        ({"v": True}, {"v": "false"}),
+        ({"v": 7}, {"v": "07"}),
+        ({}, {"v": "7"}),
+        ({"v": None}, {"v": "7"}),
+        ({"v": 7}, {"v": None}),
+        ({"v": datetime(2025, 12, 1, 0, 0, 1)}, {"v": datetime(2025, 12, 1)}),
+        ({"v": datetime(2025, 12, 1)}, {"v": datetime(2025, 12, 1, 0, 0, 0, 1_000)}),
+    ],
+)
+def test_another_value_is_another_value_in_csv_too(database: Any, source: Any) -> None:
+    assert compared(database, source, Typing.TEXT)[0] is Status.CHANGED
+
+
+def test_a_field_that_csv_does_not_have_is_not_stated_and_never_a_change() -> None:
+    assert compared({"_id": 1, "v": 7}, {"_id": 1}, Typing.TEXT) == (Status.EQUIVALENT, [("/v", "not stated")])
+    assert compared({"_id": 1, "v": 7}, {"_id": 1}, Typing.PLAIN) == (Status.CHANGED, [("/v", "added")])
+
+
 def test_field_names_that_stand_twice_leave_only_the_whole_to_compare() -> None:
     one = list(elements(bson.encode({"a": 1})))
     twice, other = build([*one, *one]), build([*one, *elements(bson.encode({"a": 2}))])

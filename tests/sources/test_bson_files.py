@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from recovery_nb.errors import DamagedSourceError
 from recovery_nb.records.batch import Damage, RecordBatch, Ref
 from recovery_nb.sources.base import BATCH_BYTES, BATCH_RECORDS, FileSource, Kind, Typing
-from recovery_nb.sources.bson_files import BsonSource, DumpSource, looks_like_bson
+from recovery_nb.sources.bson_files import BsonSource, DumpSource
+from recovery_nb.sources.content import File, Folder
+from recovery_nb.sources.framing import looks_like_bson
 
 
 def everything(source: FileSource) -> tuple[list[bytes], list[Damage]]:
@@ -37,17 +39,17 @@ def everything(source: FileSource) -> tuple[list[bytes], list[Damage]]:
 
 def write(path: Path, *parts: bytes) -> BsonSource:
     path.write_bytes(b"".join(parts))
-    return BsonSource(path)
+    return BsonSource(File.on_disk(path))
 
 
 @pytest.fixture
 def conversations(samples: Path) -> list[bytes]:
-    return everything(BsonSource(samples / "mongodump" / "shop" / "conversations.bson"))[0]
+    return everything(BsonSource(File.on_disk(samples / "mongodump" / "shop" / "conversations.bson")))[0]
 
 
 def test_a_dump_holds_what_was_dumped(samples: Path) -> None:
     counts: dict[str, int] = {}
-    source = DumpSource(samples / "mongodump" / "shop")
+    source = DumpSource(Folder.on_disk(samples / "mongodump" / "shop"))
     for batch in source.read():
         assert isinstance(batch, RecordBatch)
         assert batch.member == f"{batch.collection}.bson"
@@ -60,7 +62,7 @@ def test_a_dump_holds_what_was_dumped(samples: Path) -> None:
 
 
 def test_a_dump_says_options_indexes_and_types(samples: Path) -> None:
-    header = DumpSource(samples / "mongodump" / "shop").header()
+    header = DumpSource(Folder.on_disk(samples / "mongodump" / "shop")).header()
     assert header.taken_at is None
     assert header.origin == "shop"
     assert header.options["open_quotes"]["type"] == "view"
@@ -79,9 +81,9 @@ def test_a_collection_is_named_by_its_metadata_else_by_its_escaped_file_name(tmp
         (tmp_path / f"{stem}.bson").write_bytes(record)
     (tmp_path / "cut%24hash.metadata.json").write_text('{"indexes":[],"collectionName":"cut and longer"}')
     named = {"a%2Fb.bson": "a/b", "cut%24hash.bson": "cut and longer"}
-    assert DumpSource(tmp_path).collections() == named
+    assert DumpSource(Folder.on_disk(tmp_path)).collections() == named
     for member, collection in named.items():
-        (batch,) = BsonSource(tmp_path / member).read()
+        (batch,) = BsonSource(File.on_disk(tmp_path / member)).read()
         assert isinstance(batch, RecordBatch)
         assert (batch.collection, batch.member) == (collection, "")
 
@@ -89,7 +91,7 @@ def test_a_collection_is_named_by_its_metadata_else_by_its_escaped_file_name(tmp
 def test_metadata_that_cannot_be_read_is_damage_and_stops_nothing(samples: Path, tmp_path: Path) -> None:
     shutil.copytree(samples / "mongodump" / "shop", tmp_path / "shop")
     (tmp_path / "shop" / "users.metadata.json").write_text('{"indexes": [')
-    source = DumpSource(tmp_path / "shop")
+    source = DumpSource(Folder.on_disk(tmp_path / "shop"))
     records, damages = everything(source)
     assert len(records) == 1994
     assert [(damage.member, damage.offset) for damage in damages] == [("users.metadata.json", 0)]
@@ -98,9 +100,9 @@ def test_metadata_that_cannot_be_read_is_damage_and_stops_nothing(samples: Path,
 
 def test_an_empty_file_is_an_empty_collection_in_a_dump_and_an_error_by_itself(tmp_path: Path) -> None:
     (tmp_path / "none.bson").touch()
-    assert everything(DumpSource(tmp_path)) == ([], [])
+    assert everything(DumpSource(Folder.on_disk(tmp_path))) == ([], [])
     with pytest.raises(DamagedSourceError, match=r"none\.bson is empty"):
-        BsonSource(tmp_path / "none.bson")
+        BsonSource(File.on_disk(tmp_path / "none.bson"))
 
 
 @pytest.mark.parametrize("claim", [0, 4, -1, 2**31 - 1, 17 * 1024 * 1024, 5, 6, 100, 10_000, 200_000])
@@ -176,7 +178,7 @@ def test_whatever_is_written_over_a_file_reading_ends_and_accounts_for_every_byt
     path = tmp_path_factory.getbasetemp() / "fuzzed.bson"
     path.write_bytes(content)
     covered = 0
-    for part in BsonSource(path).read():
+    for part in BsonSource(File.on_disk(path)).read():
         lengths = [part.length] if isinstance(part, Damage) else part.lengths
         assert (part.offset if isinstance(part, Damage) else part.offsets[0]) == covered
         covered += sum(lengths)
@@ -198,7 +200,7 @@ def test_a_hostile_file_is_read_in_bounded_time(tmp_path: Path) -> None:
 
 
 def test_fetch_gives_records_in_the_order_asked_and_refuses_what_is_none(samples: Path) -> None:
-    source = DumpSource(samples / "mongodump" / "shop")
+    source = DumpSource(Folder.on_disk(samples / "mongodump" / "shop"))
     places = [
         (Ref(part.member, part.offsets[-1], part.lengths[-1]), part.records[-1])
         for part in source.read()
@@ -221,28 +223,28 @@ def test_fetch_gives_records_in_the_order_asked_and_refuses_what_is_none(samples
 def test_bson_is_told_by_its_content(samples: Path) -> None:
     for path in (samples / "mongodump" / "shop").glob("*.bson"):
         content = path.read_bytes()
-        assert looks_like_bson(content[:4096], len(content)), path.name
-        assert looks_like_bson(content[:64], len(content)), path.name
+        assert looks_like_bson(content[:4096], ended=len(content) <= 4096), path.name
+        assert looks_like_bson(content[:64], ended=len(content) <= 64), path.name
     others = [path for path in samples.rglob("*") if path.is_file() and path.suffix != ".bson"]
     for path in others:
         content = path.read_bytes()
-        assert not looks_like_bson(content[:4096], len(content)), path.name
+        assert not looks_like_bson(content[:4096], ended=len(content) <= 4096), path.name
     for head in (b"", b"\x05", b"{\n}", '{"a": 1}'.encode("utf-16-le"), bytes(4096), b"\x7fELF\x02\x01\x01"):
-        assert not looks_like_bson(head, len(head))
-    assert looks_like_bson(bson.encode({}), 5)
+        assert not looks_like_bson(head, ended=True)
+    assert looks_like_bson(bson.encode({}), ended=True)
 
 
 @given(st.text(min_size=5))
 def test_no_text_is_taken_for_bson(text: str) -> None:
     content = text.replace("\x00", " ").encode()
-    assert not looks_like_bson(content, len(content))
+    assert not looks_like_bson(content, ended=True)
 
 
 def test_a_path_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
-    for make in (BsonSource, DumpSource):
+    for make in (File.on_disk, Folder.on_disk):
         with pytest.raises(DamagedSourceError, match="cannot be read: No such file"):
             make(tmp_path / "nothing.bson")
     os.mkfifo(tmp_path / "pipe.bson")
     with pytest.raises(DamagedSourceError):
-        BsonSource(tmp_path / "pipe.bson")
-    assert everything(DumpSource(tmp_path)) == ([], [])
+        BsonSource(File.on_disk(tmp_path / "pipe.bson"))
+    assert everything(DumpSource(Folder.on_disk(tmp_path))) == ([], [])

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from recovery_nb.errors import DamagedSourceError
 from recovery_nb.records.batch import Damage, Ref
 from recovery_nb.sources.base import Kind, Typing
+from recovery_nb.sources.content import File
 from recovery_nb.sources.json_files import JsonSource, looks_like_json
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
@@ -38,7 +39,7 @@ def rows_of(source: JsonSource) -> tuple[list[Row], list[Damage]]:
 
 def read(path: Path, content: bytes | str) -> tuple[list[dict[str, object]], list[Damage]]:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    rows, damages = rows_of(JsonSource(path))
+    rows, damages = rows_of(JsonSource(File.on_disk(path)))
     return [bson.decode(row[3]) for row in rows], damages
 
 
@@ -52,7 +53,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["backup_20251201_103000.json", "backup_2025-12-01T10-30-00-000Z.json"])
 def test_backups_of_the_field_are_read_whole(name: str) -> None:
-    source = JsonSource(SAMPLES / "backups" / name)
+    source = JsonSource(File.on_disk(SAMPLES / "backups" / name))
     rows, damages = rows_of(source)
     assert not damages
     assert Counter(row[0] for row in rows) == {c: COUNTS[c] for c in ("conversations", "sessions", "quotes")}
@@ -64,7 +65,7 @@ def test_backups_of_the_field_are_read_whole(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(p.name for p in (SAMPLES / "mongoexport").glob("*.json*")))
 def test_exports_are_read_whole_and_can_be_fetched(name: str) -> None:
-    source = JsonSource(SAMPLES / "mongoexport" / name)
+    source = JsonSource(File.on_disk(SAMPLES / "mongoexport" / name))
     rows, damages = rows_of(source)
     assert not damages
     assert len(rows) == COUNTS[name.split(".", maxsplit=1)[0]]
@@ -81,7 +82,7 @@ def test_typing_is_told_by_the_records() -> None:
         "mongoexport/types.relaxed.jsonl",
         "backups/export_spec_v1.json",
     ):
-        source = JsonSource(SAMPLES / name)
+        source = JsonSource(File.on_disk(SAMPLES / name))
         rows_of(source)
         typings[source.path.name.split(".")[-2]] = source.typing()
     assert typings == {"canonical": Typing.FULL, "relaxed": Typing.RELAXED, "export_spec_v1": Typing.PLAIN}
@@ -91,15 +92,15 @@ def test_typing_is_told_by_the_records() -> None:
 
 
 def test_the_checksum_of_the_specification_holds(file: Path) -> None:
-    source = JsonSource(SAMPLES / "backups/export_spec_v1.json")
+    source = JsonSource(File.on_disk(SAMPLES / "backups/export_spec_v1.json"))
     assert source.verify_checksum() is True
     rows_of(source)
     header = source.header()
     assert (header.version, header.origin) == ("1.0", "shop")
     assert header.checksum == "c25ace42497d56be0092ed79f9b8504561812a653bf6e0c871ffb7b59a1339ba"
     file.write_text(source.path.read_text().replace("sess-00000", "sess-00009", 1))
-    assert JsonSource(file).verify_checksum() is False
-    assert JsonSource(SAMPLES / "backups/backup_20251201_103000.json").verify_checksum() is None
+    assert JsonSource(File.on_disk(file)).verify_checksum() is False
+    assert JsonSource(File.on_disk(SAMPLES / "backups/backup_20251201_103000.json")).verify_checksum() is None
 
 
 @pytest.mark.parametrize("indent", [None, 2])
@@ -112,7 +113,7 @@ def test_checksums_do_not_depend_on_order_or_layout(file: Path, collections: obj
     checksum = "sha256-" + hashlib.sha256(text.encode()).hexdigest()
     content = {"metadata": {"checksum": checksum}, "collections": collections}
     file.write_text(json.dumps(content, indent=indent))
-    assert JsonSource(file).verify_checksum() is True
+    assert JsonSource(File.on_disk(file)).verify_checksum() is True
 
 
 # Shapes
@@ -147,7 +148,7 @@ def test_checksums_do_not_depend_on_order_or_layout(file: Path, collections: obj
 )
 def test_every_shape_is_recognised(file: Path, text: str, expected: dict[str, int]) -> None:
     file.write_text(text)
-    rows, damages = rows_of(JsonSource(file))
+    rows, damages = rows_of(JsonSource(File.on_disk(file)))
     assert not damages
     assert Counter(row[0] for row in rows) == expected
 
@@ -169,11 +170,11 @@ def test_every_shape_is_recognised(file: Path, text: str, expected: dict[str, in
 def test_what_holds_no_records_is_told_in_one_line(file: Path, content: bytes, message: str | None) -> None:
     file.write_bytes(content)
     if message is None:
-        rows, damages = rows_of(JsonSource(file))
+        rows, damages = rows_of(JsonSource(File.on_disk(file)))
         assert (rows, [d.reason for d in damages]) == ([], ["the file ends inside a record"])
         return
     with pytest.raises(DamagedSourceError, match=message) as caught:
-        rows_of(JsonSource(file))
+        rows_of(JsonSource(File.on_disk(file)))
     assert "\n" not in str(caught.value)
     assert caught.value.hint
 
@@ -218,7 +219,7 @@ def test_when_it_was_taken(
 ) -> None:
     path = tmp_path / name
     path.write_text(json.dumps(({"timestamp": stamp} if stamp else {}) | {"data": [{"a": 1}]}))
-    source = JsonSource(path)
+    source = JsonSource(File.on_disk(path))
     rows_of(source)
     assert (source.header().taken_at, source.header().taken_from) == (expected, origin)
 
@@ -322,7 +323,7 @@ def test_hostile_files_end_in_bounded_time(file: Path, content: bytes) -> None:
     file.write_bytes(content)
     began = time.monotonic()
     try:
-        rows, damages = rows_of(JsonSource(file))
+        rows, damages = rows_of(JsonSource(File.on_disk(file)))
     except DamagedSourceError:
         pass
     else:
@@ -349,7 +350,7 @@ def test_records_beyond_any_limit_are_left_out_whole(file: Path) -> None:
 def test_a_changed_file_is_noticed_when_records_are_fetched(tmp_path: Path) -> None:
     path = tmp_path / "quotes.jsonl"
     shutil.copy(SAMPLES / "mongoexport/quotes.relaxed.jsonl", path)
-    source = JsonSource(path)
+    source = JsonSource(File.on_disk(path))
     rows, _ = rows_of(source)
     path.write_bytes(b"\n" + path.read_bytes()[:-100])
     with pytest.raises(DamagedSourceError, match="holds no record at byte"):
@@ -358,7 +359,7 @@ def test_a_changed_file_is_noticed_when_records_are_fetched(tmp_path: Path) -> N
 
 def test_decisions_are_counted(file: Path) -> None:
     file.write_text('[{"a":18446744073709551617},{"a":18446744073709551618}]')
-    source = JsonSource(file)
+    source = JsonSource(File.on_disk(file))
     rows_of(source)
     assert source.notes == {"a number beyond 64 bits was read as a decimal": 2}
 
@@ -427,9 +428,9 @@ def test_any_records_in_any_layout_come_back(
     file.write_bytes(content)
     if not content.removeprefix(b"\xef\xbb\xbf").strip():
         with pytest.raises(DamagedSourceError, match="is empty"):
-            JsonSource(file)
+            JsonSource(File.on_disk(file))
         return
-    rows, damages = rows_of(JsonSource(file))
+    rows, damages = rows_of(JsonSource(File.on_disk(file)))
     assert not damages
     assert [(name, bson.decode(record)) for name, _, _, record in rows] == expected
     assert [json.loads(content[at : at + size]) for _, at, size, _ in rows] == [record for _, record in expected]
@@ -444,11 +445,11 @@ def test_a_cut_loses_and_invents_nothing(
     if not content.removeprefix(b"\xef\xbb\xbf").strip():
         return
     file.write_bytes(content)
-    whole, _ = rows_of(JsonSource(file))
+    whole, _ = rows_of(JsonSource(File.on_disk(file)))
     cut = data.draw(st.integers(0, len(content)))
     file.write_bytes(content[:cut])
     try:
-        rows, damages = rows_of(JsonSource(file))
+        rows, damages = rows_of(JsonSource(File.on_disk(file)))
     except DamagedSourceError:
         rows, damages = [], []
     assert rows == [row for row in whole if row[1] + row[2] <= cut]

@@ -1,0 +1,190 @@
+"""Finding the next record behind damage in JSON, and telling it from an object within a damaged record.
+
+An object that is whole looks the same wherever it stands. What follows it tells: behind one that is part of a record
+come more of its fields, the bracket that closes it, and then the next record. Behind a record come others.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+from recovery_nb.sources.content import UNKNOWN_SIZE, Memory
+from recovery_nb.sources.json_text import RECORD_LIMIT, NoEndError, Text
+
+__all__ = ["Resync"]
+
+_OPENING = re.compile(rb'\{\s*+"[^"\\\x00-\x1f]{0,200}"\s*+:')
+_FIRST_TWO = re.compile(rb'\{\s*+"([^"\\\x00-\x1f]{0,200})"\s*+:\s*+')
+_NAME = re.compile(rb'\s*+,\s*+"([^"\\\x00-\x1f]{0,200})"\s*+:')
+_FIELD_BEFORE = re.compile(rb'"\s*+:\s*+(?:\[\s*+)?+\Z')
+_ALLOWANCE = 32 * 1024 * 1024
+"""How many bytes a search may look at beyond 16 times what it has passed: it bounds its time."""
+
+_FAR = 256 * 1024
+"""A list that goes on for this long, and for this many times a record's length, is in no record."""
+_TIMES = 16
+_FOLLOWERS = 4
+_LEARNED = 100
+_REMEMBERED = 100_000
+_OVERLAP = 256
+_WINDOW = 1024 * 1024
+
+
+class _Verdict(Enum):
+    RECORD = 1
+    INSIDE = 2
+    UNKNOWN = 3
+
+
+class Resync:
+    """Searches one text; it learns from the records before the damage how records begin.
+
+    Args:
+        text: The text.
+        closing: The brackets that close what records are in; None where that is not known.
+    """
+
+    def __init__(self, text: Text, closing: bytes | None) -> None:
+        self._text, self._closing = text, closing
+        self._starts: set[tuple[bytes, bytes]] = set()
+        self._inside: set[int] = set()  # where objects within damaged records end
+        self._left = 0
+        self.learning = True
+
+    def learn(self, record: bytes) -> None:
+        """Take note of how a record begins."""
+        self._starts.add(self._start(record))
+        self.learning = len(self._starts) < _LEARNED
+
+    def next_record(self, pos: int, *, stop: int = UNKNOWN_SIZE, usual: int = 0) -> int:
+        """Return where the next record begins, from `pos` on and before `stop`; -1 where there is none.
+
+        Args:
+            pos: The first place to look at.
+            stop: The first place not to look at.
+            usual: How long a record is, in bytes.
+        """
+        text, self._left = self._text, _ALLOWANCE
+        while pos < stop:
+            text.need(pos, _WINDOW)
+            found = _OPENING.search(text.data, pos - text.base)
+            if not found or text.base + found.start() >= stop:
+                reached = text.base + len(text.data)
+                if reached >= min(text.size, stop):
+                    return -1
+                self._left += 16 * (reached - pos)
+                pos = max(pos + 1, reached - _OVERLAP)
+                continue
+            candidate = text.base + found.start()
+            self._left += 16 * (candidate - pos)
+            pos = candidate + 1
+            try:
+                end = self._value_end(candidate)
+            except NoEndError:
+                continue
+            if end in self._inside:
+                pos = end
+            elif self._is_record(candidate, end, usual):
+                return candidate
+            else:
+                pos = end
+        return -1
+
+    def _value_end(self, pos: int) -> int:
+        """Return where a value ends, if looking for that is still allowed."""
+        limit = min(RECORD_LIMIT, self._left)
+        if limit <= 0:
+            raise NoEndError("limit", pos)
+        try:
+            end = self._text.value_end(pos, limit=limit, keep=True)
+        except NoEndError as error:
+            self._left -= error.reached - pos
+            raise
+        self._left -= end - pos
+        return end
+
+    def _is_record(self, start: int, end: int, usual: int) -> bool:
+        text, ends, followers = self._text, [end], list[int]()
+        verdict = self._climb(start, ends, followers, max(_FAR, _TIMES * usual))
+        known = not self._starts or self._start(text.slice(start, end)) in self._starts
+        if verdict is _Verdict.UNKNOWN:
+            before = text.slice(max(0, start - _OVERLAP), start)
+            verdict = _Verdict.RECORD if known and not _FIELD_BEFORE.search(before) else _Verdict.INSIDE
+        elif not known and any(self._start(text.slice(one, one + _WINDOW)) in self._starts for one in followers):
+            return False  # damage hides where the list that it is in ends, and records follow
+        if verdict is _Verdict.INSIDE:
+            if len(self._inside) > _REMEMBERED:
+                self._inside.clear()
+            self._inside.update(ends)
+        return verdict is _Verdict.RECORD
+
+    def _climb(self, start: int, ends: list[int], followers: list[int], far: int) -> _Verdict:
+        """Read on behind an object, and behind what it is in, until that tells whether it is a record.
+
+        Args:
+            start: Where it begins.
+            ends: Where it ends; the ends of those behind it in the same list are added.
+            followers: Where the first of them begin; likewise.
+            far: How far a list goes that is in no record, in bytes.
+        """
+        text, pos, closed = self._text, ends[0], b""
+        try:
+            while True:
+                if not closed and pos - start >= far:
+                    return _Verdict.RECORD
+                pos = text.skip_space(pos)
+                byte = text.byte(pos)
+                if not byte:
+                    return self._at_end(closed)
+                if byte == b"{":  # objects without a comma between them are in nothing
+                    return _Verdict.INSIDE if closed else _Verdict.RECORD
+                if byte in (b"]", b"}"):
+                    closed += byte
+                    pos += 1
+                    if closed == b"}" or not self._may_close(closed):
+                        return _Verdict.INSIDE
+                    continue
+                if byte != b",":
+                    return _Verdict.UNKNOWN
+                pos = text.skip_space(pos + 1)
+                following = text.byte(pos)
+                if following == b"{" and closed:
+                    return _Verdict.INSIDE
+                end = self._value_end(pos)
+                if following == b"{":
+                    ends.append(end)
+                    if len(followers) < _FOLLOWERS:
+                        followers.append(pos)
+                elif following == b'"' and text.byte(colon := text.skip_space(end)) == b":":
+                    if not closed:
+                        return _Verdict.INSIDE
+                    end = self._value_end(text.skip_space(colon + 1))
+                pos = end
+        except NoEndError:
+            return _Verdict.UNKNOWN
+
+    def _may_close(self, closed: bytes) -> bool:
+        """Return whether these brackets may close what records are in."""
+        if self._closing is None:
+            return b"}]" not in closed and b"]]" not in closed
+        return not self._closing or self._closing.startswith(closed)
+
+    def _at_end(self, closed: bytes) -> _Verdict:
+        if self._closing is None:
+            return _Verdict.RECORD if closed else _Verdict.UNKNOWN
+        if closed == self._closing:
+            return _Verdict.RECORD
+        return _Verdict.UNKNOWN if self._closing.startswith(closed) else _Verdict.INSIDE
+
+    def _start(self, record: bytes) -> tuple[bytes, bytes]:
+        """Return the names of the first two fields."""
+        first = _FIRST_TWO.match(record)
+        if not first:
+            return b"", b""
+        try:
+            end = Text(Memory(record)).value_end(first.end(), limit=RECORD_LIMIT)
+        except NoEndError:
+            return first[1], b""
+        second = _NAME.match(record, end)
+        return first[1], second[1] if second else b""

@@ -1,0 +1,237 @@
+"""Which objects in a log are records, and of which collection. A wrong record is worse than a lost one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from recovery_nb.records.elements import InvalidRecordError, elements
+from recovery_nb.sources.log_objects import shallow
+
+__all__ = [
+    "BEGINS_AS_RECORD",
+    "Lead",
+    "collection_in_line",
+    "collection_in_object",
+    "is_record",
+    "lead_of",
+    "truncated",
+]
+
+BEGINS_AS_RECORD = re.compile(
+    rb'\{\s*+"(?:_|session_)id"\s*+:(?!\s*+\{\s*+"\$(?!oid|uuid|binary|date|number|timestamp))'
+)
+"""How a record begins that has its identity first; a condition on the identity is none."""
+
+_REACH = 96
+# What stands before an object is read backwards: `"docs": [` as `[ :"scod"`.
+_LIST = rb"\s*+(\[?)\s*+"
+_KEY = re.compile(_LIST + rb'("?)\\*+\s*+:\s*+"\\*+([\w@.$-]++)')
+_WORD = re.compile(_LIST + rb"[\"']?\\*+\s*+[=:(]?+\s*+[\"']?([\w@.$-]++)")
+_LISTED = re.compile(rb"\s*+\[")
+_NAMELESS = re.compile(_LIST + rb':\s*+"')
+_LINE_APART = re.compile(rb"[ \t\r]*+\n\s*+[^\s\[(=:,]")
+_NEXT = re.compile(rb"\s*+,\s*+\}")
+
+_HOLDERS = frozenset(
+    b"after before data doc docs document documents entity fulldocument fulldocumentbeforechange inserted item items "
+    b"newdoc newobj obj object olddoc oldobj payload record records replacement row rows saved storeddocument u "
+    b"update".split()
+)
+"""Names under which records are put; of a record that is nested in another one this is rarely the name."""
+
+_OTHERS = frozenset(
+    b"aggregate arrayfilters c cond condition conditions config constants count countdocuments count_documents "
+    b"criteria delete deleteone deletemany delete_one delete_many diff distinct fields filter filters filterby find "
+    b"findandmodify findone findoneandreplace findoneandupdate find_one find_one_and_replace find_one_and_update "
+    b"findmany hint index indexes indexspec key keypattern keys let lsid match max members min newconfig oldconfig "
+    b"options orderby pipeline projection project q query readconcern remove replaceone replace_one replsetinitiate "
+    b"replsetreconfig select selector sort spec updateone updatemany update_one update_many where writeconcern".split()
+)
+"""Names of conditions, projections, orders and settings, and of calls that begin with one: no records."""
+
+_SYSTEM = frozenset({"admin", "config", "local"})
+_COMMAND = re.compile(r"insert|update|find_?and_?modify|find_?one_?and_?replace|replace|save", re.IGNORECASE)
+_NAMESPACE_NAMES = ("ns", "namespace")
+_COLLECTION_NAMES = ("collection", "coll", "collectionName", "collection_name")
+_DATABASE_NAMES = ("$db", "db", "database")
+_LINE_REACH = 1024
+_HINTS = (b"ns", b"namespace", b"coll", b"db.")
+_IN_LINE = re.compile(
+    rb"(?<![\w.])(?:(?:ns|namespace)\s?[=:]\s?[\"']?([\w-]{1,63})\.([\w.$-]{1,120})"
+    rb"|(?:collection|coll|collection_name|collectionName)\s?[=:]\s?[\"']?([\w.$-]{1,120})"
+    rb"|db\.([\w.$-]{1,100})\.(?:insert|replace|save)\w*\()"
+)
+
+
+class Lead(NamedTuple):
+    """What stands before an object.
+
+    Attributes:
+        name: The last word, in lower case; b"" for none.
+        nested: Whether it is a JSON key, so that the object is part of another one.
+        listed: Whether a bracket opens a list there.
+        follows: Whether it is the comma after another object.
+    """
+
+    name: bytes
+    nested: bool
+    listed: bool
+    follows: bool
+
+    @property
+    def holds(self) -> bool:
+        """Whether records are put under this name."""
+        return self.name in _HOLDERS
+
+    @property
+    def excludes(self) -> bool:
+        """Whether nothing under this name is a record."""
+        return self.name in _OTHERS or self.name.startswith(b"$")
+
+
+def lead_of(text: bytes, position: int, before: bytes = b"") -> Lead:
+    """Return what stands before the bracket at `position`.
+
+    Args:
+        text: The text.
+        position: Where the object, or the list it is in, begins.
+        before: What precedes the text.
+    """
+    lead = text[max(0, position - _REACH) : position]
+    if position < _REACH:
+        lead = before[position - _REACH :] + lead
+    lead = lead[::-1]
+    if _LINE_APART.match(lead):  # the line before is complete
+        return Lead(b"", nested=False, listed=False, follows=False)
+    if _NEXT.match(lead):
+        return Lead(b"", nested=False, listed=False, follows=True)
+    if key := _KEY.match(lead):
+        # `"payload":"{…` puts the object into a string: as text it stands alone there.
+        return Lead(key[3][::-1].lower(), nested=not key[2], listed=bool(key[1]), follows=False)
+    if _NAMELESS.match(lead):
+        return Lead(b"", nested=True, listed=False, follows=False)
+    word = _WORD.match(lead)
+    name = word[2][::-1].lower().rpartition(b".")[2] if word else b""
+    return Lead(name, nested=False, listed=bool(_LISTED.match(lead)), follows=False)
+
+
+def is_record(record: bytes, *, held: bool) -> bool:
+    """Return whether an object is a record, by its own fields.
+
+    An `_id` and one more field make one, or a `session_id` and three more; an `id` and three more only where records
+    are put. Conditions, projections, updates and keys alone are none, nor is what the server redacted.
+
+    Args:
+        record: The object, as BSON.
+        held: Whether it stands where records are put.
+    """
+    identity: tuple[int, bytes] | None = None
+    least, others, switches = 99, 0, True
+    try:
+        for kind, name, value in elements(record):
+            if name.startswith(b"$") or (kind == 0x03 and _is_condition(value)):
+                return False
+            if name == b"_id":
+                identity, least = (kind, value), 1
+            elif name == b"session_id" or (name == b"id" and held):
+                least = min(least, 3)
+            if name in (b"_id", b"session_id", b"id") and kind in (0x04, 0x06, 0x0B):
+                return False
+            others += 1
+            switches = switches and (kind == 0x08 or (kind == 0x10 and value in (b"\0\0\0\0", b"\1\0\0\0")))
+    except InvalidRecordError:
+        return False
+    if identity and (identity == (0x02, b"\4\0\0\0###\0") or (switches and not held)):
+        return False
+    return others - 1 >= least
+
+
+def _is_condition(value: bytes) -> bool:
+    return value[5:6] == b"$" and not value.startswith((b"$ref\0", b"$id\0"), 5)
+
+
+def collection_in_line(text: bytes, start: int, position: int, end: int, stop: int) -> str | None:
+    """Return the collection that a line of text names, nearest before `position`, else first after it.
+
+    Returns:
+        The name, "" where the line names none; None for one of the server's own.
+    """
+    lead, tail = text[max(start, position - _LINE_REACH) : position], text[end : min(stop, end + _LINE_REACH)]
+    found = list(_IN_LINE.finditer(lead)) if any(hint in lead for hint in _HINTS) else []
+    match = found[-1] if found else _IN_LINE.search(tail) if any(hint in tail for hint in _HINTS) else None
+    if not match:
+        return ""
+    database, of_namespace, *rest = (part.decode() if part else "" for part in match.groups())
+    return _user(database, of_namespace or "".join(rest))
+
+
+def collection_in_object(text: bytes, above: Sequence[int], end: int) -> str | None:
+    """Return the collection that the objects around a record name, the nearest first.
+
+    Args:
+        text: The text.
+        above: Where the objects around the record begin, the outermost first.
+        end: Where the outermost of them ends, or breaks off.
+
+    Returns:
+        The name, "" where they name none; None for one of the server's own.
+    """
+    for start in reversed(above):
+        if text[start : start + 1] != b"{":
+            continue
+        fields = _scalars(text[start:end])
+        database = next((fields[name] for name in _DATABASE_NAMES if name in fields), "")
+        for name, value in fields.items():
+            if name in _NAMESPACE_NAMES and not value.endswith(".$cmd") and "." in value:
+                database, _, value = value.partition(".")  # noqa: PLW2901
+                return _user(database, value)
+            if name in _COLLECTION_NAMES or (_COMMAND.fullmatch(name) and name == next(iter(fields))):
+                return _user(database, value)
+        if space := _NAMESPACE_OBJECT.search(text, start, min(end, start + _NAMESPACE_REACH)):
+            return _user(space[1].decode(), space[2].decode())
+    return ""
+
+
+_NAMESPACE_REACH = 4096
+_NAMESPACE_OBJECT = re.compile(rb'"ns"\s*+:\s*+\{\s*+"db"\s*+:\s*+"([^"\\]+)"\s*+,\s*+"coll"\s*+:\s*+"([^"\\]+)"')
+_SCALAR_FIELD = re.compile(rb'"([^"\\]{1,64})"\s*+:\s*+"([^"\\]{1,250})"(?=\s*+[,}])')
+
+
+def _scalars(text: bytes) -> dict[str, str]:
+    """Return the strings among an object's own fields."""
+    fields: dict[str, str] = {}
+    for name, value in _SCALAR_FIELD.findall(shallow(text)):
+        fields.setdefault(name.decode(errors="replace"), value.decode(errors="replace"))
+    return fields
+
+
+def _user(database: str, collection: str) -> str | None:
+    """Return a collection's name; None if it is the server's own."""
+    return None if database in _SYSTEM or collection.startswith("system.") else collection
+
+
+_TAIL = 64 * 1024
+_TRUNCATED = re.compile(rb',"truncated":(\{.*?\}),"size":\{[^{}]*\}\}\Z', re.DOTALL)
+
+
+def truncated(entry: bytes) -> list[str]:
+    """Return where in `attr` MongoDB's log cut an entry short (`maxLogSizeKB`): the names that lead there; none if not.
+
+    What is on that path looks whole, and is not. https://www.mongodb.com/docs/manual/reference/log-messages/
+    """
+    begins = entry.rfind(b',"truncated":{', -_TAIL)
+    if begins < 0:
+        return []
+    match = _TRUNCATED.match(entry, begins)
+    names: list[str] = []
+    try:
+        inner = json.loads(match[1]) if match else None
+    except (ValueError, RecursionError):
+        inner = None
+    while isinstance(inner, dict) and inner and "type" not in inner:
+        name, inner = next(iter(inner.items()))
+        names.append(name.lower())
+    return names
