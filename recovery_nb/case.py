@@ -35,6 +35,7 @@ from recovery_nb.settings import Settings, load_settings
 from recovery_nb.sources.discover import find_by_pattern, find_sources
 from recovery_nb.sources.mongodb import Database
 from recovery_nb.sources.oplog.live import copy_oplog
+from recovery_nb.sources.oplog.times import parse_time
 from recovery_nb.sources.tree import Tree
 from recovery_nb.states import state_at, state_notes
 from recovery_nb.verification import Verification
@@ -268,6 +269,8 @@ class Case:
         """
         details: dict[str, object] = {"as_of": as_of} if as_of else {}
         with self._audited("compare", collection=collection, target=target, key=list(key), **details) as outcome:
+            if as_of:
+                parse_time(as_of)  # before anything is copied for it
             database = self.database
             entries = self.scan(*named).sources if named else self.scanned.sources or self._current()
             if not entries:

@@ -12,6 +12,7 @@ from recovery_nb.catalog.store import Catalog
 from recovery_nb.errors import BadInputError, RecoveryError
 from recovery_nb.events import Emit, silent
 from recovery_nb.reports.html import facts, join, table
+from recovery_nb.sources.base import FileSource
 from recovery_nb.sources.discover import Discovery
 
 if TYPE_CHECKING:
@@ -72,6 +73,11 @@ class Scan:
         return join(facts(self.summary), table(heads, rows, caption="Sources"), *self.errors)
 
 
+def _depth(source: FileSource) -> int:
+    """Return how many archives it is in: of copies, the one that is easiest to reach counts."""
+    return max((file.depth for file in source.files()), default=0)
+
+
 def catalogued(found: Discovery, catalog: Catalog, *, emit: Emit = silent) -> Scan:
     """Bring everything that was found into the catalog; what cannot be read is an error of the scan, not a stop.
 
@@ -80,7 +86,7 @@ def catalogued(found: Discovery, catalog: Catalog, *, emit: Emit = silent) -> Sc
     entries: dict[str, SourceEntry] = {}
     errors: list[RecoveryError] = list(found.errors)
     copies: list[tuple[Path, Path]] = []
-    for source in found.sources:
+    for source in sorted(found.sources, key=_depth):
         try:
             entry = catalog.scan(source, emit=emit)
         except BadInputError as error:

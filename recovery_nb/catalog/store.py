@@ -8,10 +8,11 @@ import os
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +41,7 @@ __all__ = ["Catalog", "digest_of"]
 _SAMPLES = 3
 _FIELD_SAMPLE = 200
 _MAX_DAMAGE = 1_000
+_SMALL = 256 * 1024
 _HASHED = 8 * 1024 * 1024
 _PREVIEW = 500
 
@@ -56,7 +58,7 @@ def digest_of(source: FileSource) -> str:
     files = source.files()
     for file in files:
         content = _sha256(file.open())
-        if source.kind is not Kind.DUMP:
+        if source.kind not in (Kind.DUMP, Kind.FILES):
             return content.hex()
         whole.update(file.name.encode() + b"\x00" + content)
     return whole.hexdigest()
@@ -244,19 +246,25 @@ class Catalog:
         before = _stats(source)
         work = self.folder / f".{secrets.token_hex(8)}.{os.getpid()}"
         try:
-            work.mkdir(parents=True)
-            with ThreadPoolExecutor(1) as hasher:  # hashing needs no lock of the interpreter: it costs no time here
-                hashing = hasher.submit(digest_of, source)
-                facts = self._read(
-                    source,
-                    work / "records.parquet",
-                    before.size,
-                    emit,
-                    lambda: hashing.done() and self._known(hashing.result(), source, before) is not None,
-                )
-                digest = hashing.result()
-            if known := self._known(digest, source, before):
-                return known
+            if before.size <= _SMALL:  # not worth a thread
+                digest = digest_of(source)
+                if known := self._known(digest, source, before):
+                    return known
+                work.mkdir(parents=True)
+                facts = self._read(source.read(), source, work / "records.parquet", before.size, emit)
+            else:
+                work.mkdir(parents=True)
+                with ThreadPoolExecutor(1) as hasher:  # hashing needs no lock of the interpreter: it costs no time
+                    hashing = hasher.submit(digest_of, source)
+
+                    def known_already() -> bool:
+                        return hashing.done() and self._known(hashing.result(), source, before) is not None
+
+                    items = takewhile(lambda _: not known_already(), ahead(source.read()))
+                    facts = self._read(items, source, work / "records.parquet", before.size, emit)
+                    digest = hashing.result()
+                if known := self._known(digest, source, before):
+                    return known
             if _stats(source) != before:
                 raise BadInputError(f"{source.path} changed while it was read", hint="scan it again when it is at rest")
             entry = self._entry(source, facts, digest, before)
@@ -291,13 +299,13 @@ class Catalog:
         sync_folder(folder.parent)
 
     @staticmethod
-    def _read(source: FileSource, table: Path, size: int, emit: Emit, enough: Callable[[], bool]) -> _Facts:
+    def _read(
+        items: Iterable[RecordBatch | Damage], source: FileSource, table: Path, size: int, emit: Emit
+    ) -> _Facts:
         facts, done, files = _Facts(), 0, GridFSCheck()
         checked = source.kind is not Kind.BSON  # one collection alone holds files or their chunks, never both
         with FingerprintTable(table) as rows:
-            for item in ahead(source.read()):
-                if enough():
-                    break
+            for item in items:
                 for part in [item] if isinstance(item, Damage) else sound(item):
                     if isinstance(part, Damage):
                         facts.harm(part)
@@ -322,8 +330,10 @@ class Catalog:
         if not facts.collections and not header.options and facts.damage:
             first = facts.damage[0]
             where = f"{path}/{first.member}" if first.member else str(path)
+            why = "; ".join(dict.fromkeys([f"{first.reason} (at byte {first.offset:,})", facts.damage[-1].reason]))
+            why = why.removesuffix(f"; {first.reason}")
             raise DamagedSourceError(
-                f"no record can be read from {where}: {first.reason} (at byte {first.offset:,})",
+                f"no record can be read from {where}: {why}",
                 hint="look for another copy of it",
             )
         return SourceEntry(

@@ -36,6 +36,9 @@ TABLE = pa.schema(
 """One row for each record: where it is, what identifies it, and the SHA-256 of its BSON bytes."""
 
 
+_GROUP = 16_384
+"""So many rows are written together."""
+
 _OBJECT_ID_FIRST = np.frombuffer(b"\x07_id\x00", np.uint8)
 
 
@@ -98,7 +101,10 @@ class FingerprintTable:
             self._beside, TABLE, compression="none", use_dictionary=["collection", "member", "inferred"],
             write_statistics=False,
         )  # fmt: skip
-        self._writing = ThreadPoolExecutor(1)  # Parquet is written without the interpreter's lock: beside the hashing
+        self._waiting: list[pa.RecordBatch] = []
+        self._rows_waiting = 0
+        # Parquet is written without the interpreter's lock: beside the hashing. Small tables start no thread.
+        self._writing = ThreadPoolExecutor(1)
         self._written: Future[None] | None = None
         self.rows = 0
         self.keyless: Counter[str] = Counter()
@@ -112,6 +118,8 @@ class FingerprintTable:
         try:
             if self._written:
                 self._written.result()
+            if self._waiting:
+                self._write(self._waiting)
         finally:
             self._writing.shutdown()
             self._writer.close()
@@ -161,10 +169,17 @@ class FingerprintTable:
             pa.array(inferred, pa.string()) if inferred else pa.repeat(pa.scalar("", pa.string()), count),
             _integers(at) if at else pa.repeat(pa.scalar(0, pa.int64()), count),
         ]
-        if self._written:
-            self._written.result()
-        self._written = self._writing.submit(self._writer.write_batch, pa.record_batch(columns, schema=TABLE))
+        self._waiting.append(pa.record_batch(columns, schema=TABLE))
         self.rows += count
+        self._rows_waiting += count
+        if self._rows_waiting >= _GROUP or len(self._waiting) >= _GROUP:
+            if self._written:
+                self._written.result()
+            self._written = self._writing.submit(self._write, self._waiting)
+            self._waiting, self._rows_waiting = [], 0
+
+    def _write(self, batches: list[pa.RecordBatch]) -> None:
+        self._writer.write_table(pa.Table.from_batches(batches, TABLE).combine_chunks())
 
 
 def well_formed(record: bytes, *, whole: bool = False) -> str:

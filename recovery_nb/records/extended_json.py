@@ -28,7 +28,8 @@ _HEAD = b"\x030\x00"
 # bsonjs wraps integers of 20 digits around, silently: runs of 19 are looked at.
 _DIGITS = bytes(0x30 if 0x30 <= i <= 0x39 else i for i in range(256))
 _LONG_RUN = b"0" * 19
-_LONG_INTEGER = re.compile(rb"[:\[,]\s*-?[0-9]{19}")
+_BEFORE_A_NUMBER = frozenset(b":[, \t\r\n-")
+_NOT_A_DIGIT = re.compile(rb"[^0-9]")
 
 # bsonjs is lenient inside of wrappers (a bad hex digit in an $oid, "1.5x" as $numberDouble, 31 February),
 # so only wrappers of these strict forms are left to it.
@@ -75,11 +76,23 @@ def to_bson(text: bytes, notes: list[str] | None = None) -> bytes:
         not found.endswith(_ENDING)
         or found[4:7] != _HEAD
         or int.from_bytes(found[7:11], "little") != len(found) - len(_ENDING) - 7
-        or (_LONG_RUN in text.translate(_DIGITS) and _LONG_INTEGER.search(text))
+        or _has_long_integer(text)
         or (b'"$' in text and _LOOSE_WRAPPER.search(text))
     ):
         return convert_slowly(text, notes)
     return cast("bytes", found[7 : -len(_ENDING)])
+
+
+def _has_long_integer(text: bytes) -> bool:
+    """Whether a number, and not a string such as an id, has 19 digits or more in a row."""
+    digits = text.translate(_DIGITS)
+    run = digits.find(_LONG_RUN)
+    while run > 0:
+        if text[run - 1] in _BEFORE_A_NUMBER:
+            return True
+        beyond = _NOT_A_DIGIT.search(text, run)
+        run = digits.find(_LONG_RUN, beyond.end()) if beyond else -1
+    return False
 
 
 def to_json(record: bytes) -> str:

@@ -36,6 +36,7 @@ class Kind(StrEnum):
     CSV = "csv"
     LOG = "log"
     OPLOG = "oplog"
+    FILES = "small files"
 
 
 class Typing(StrEnum):

@@ -262,11 +262,13 @@ class Folder:
         path: As a user would name it.
         files: What is directly in it, by name.
         above: The files of the folder that it is in, where a backup keeps its manifest; empty where not known.
+        archive: The archive that it is in; None for one on disk.
     """
 
     path: Path
     files: tuple[File, ...]
     above: tuple[File, ...] = ()
+    archive: File | None = None
 
     @classmethod
     def on_disk(cls, path: Path) -> Folder:

@@ -45,6 +45,7 @@ _SQL = re.compile(
 )
 _PERCONA = re.compile(rb'"pbm_version"|"replsets"\s*:\s*\[[^\]]*"(?:backup_name|oplog_name)"')
 _JSON_NAMES = (".json", ".jsonl", ".ndjson")
+_STAMP = re.compile(rb"\s*\[[A-Za-z]*\s*[0-9]")
 _OBJECT = re.compile(rb'\{\s*"[^"]*"\s*:')
 
 
@@ -119,7 +120,7 @@ def _oplogs(file: File) -> list[FileSource]:
 def _text(file: File, head: bytes) -> FileSource:
     if _PERCONA.search(head):
         raise BadInputError(f"{file.path} describes a Percona backup, which is not read directly", hint="use pbm")
-    if looks_like_json_log(head):
+    if looks_like_json_log(head) or (_STAMP.match(head) and looks_like_log(head)):
         return LogSource(file)
     if looks_like_json(head):
         return JsonSource(file)

@@ -10,6 +10,7 @@ from recovery_nb.sources.base import FileSource
 from recovery_nb.sources.bson_files import METADATA, PRELUDE, DumpSource
 from recovery_nb.sources.content import MANIFEST, File, Folder
 from recovery_nb.sources.detect import OPLOG, UnknownFormatError, sources_of
+from recovery_nb.sources.small_files import SmallFiles, many_small
 from recovery_nb.sources.tree import Tree
 
 __all__ = ["FOLDERS", "PATTERNS", "Discovery", "find_by_pattern", "find_sources", "open_source"]
@@ -76,6 +77,9 @@ def _named(path: Path, tree: Tree) -> File | Folder | FileSource:
             above = tree.entry(path.parent)
         except RecoveryError:
             raise error from None
+        if isinstance(above, Folder) and path.name.startswith("*"):
+            ending = path.name.removeprefix("*")
+            return SmallFiles(path.parent, ending, many_small(above.files).get(ending, []))
         if isinstance(above, File) and not tree.is_container(above):
             for source in sources_of(above):
                 if source.path == path:
@@ -104,6 +108,10 @@ class _Search:
             if is_dump(rest):
                 self._found.sources.append(DumpSource(folder))
                 rest = tuple(file for file in rest if not file.name.endswith(".bson") or file.name == OPLOG)
+            for ending, files in many_small(rest).items():
+                self._found.sources.append(SmallFiles(folder.path, ending, files))
+                taken = {file.path for file in files}
+                rest = tuple(file for file in rest if file.path not in taken)
             for file in rest:
                 if file.name.endswith(METADATA) or file.name in _OWN:
                     continue

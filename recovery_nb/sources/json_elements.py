@@ -170,12 +170,11 @@ class Elements:
     def _recover(self, pos: int, error: NoEndError) -> Walker:
         """Leave a record that has no end, for the next one that can be told."""
         text = self._text
-        following = self._resync.next_record(pos + 1, usual=self._last)
-        if following < 0 and error.cause == "eof":
-            end = text.end()
-            if end - pos <= RECORD_LIMIT and is_beginning(text.slice(pos, end)):
-                yield self._damage(pos, end, "the file ends inside a record")
-                return end
+        cut = error.cause == "eof" and text.end() - pos <= RECORD_LIMIT and is_beginning(text.slice(pos, text.end()))
+        following = self._resync.next_record(pos + 1, usual=self._last, cut=cut)
+        if following < 0 and cut:
+            yield self._damage(pos, text.end(), "the file ends inside a record")
+            return text.end()
         if following < 0 and error.cause == "limit":
             try:
                 following = text.value_end(pos, limit=UNKNOWN_SIZE)

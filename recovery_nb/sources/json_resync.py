@@ -10,7 +10,7 @@ import re
 from enum import Enum
 
 from recovery_nb.sources.content import UNKNOWN_SIZE, Memory
-from recovery_nb.sources.json_text import RECORD_LIMIT, NoEndError, Text
+from recovery_nb.sources.json_text import RECORD_LIMIT, NoEndError, Text, is_json
 
 __all__ = ["Resync"]
 
@@ -18,13 +18,14 @@ _OPENING = re.compile(rb'\{\s*+"[^"\\\x00-\x1f]{0,200}"\s*+:')
 _FIRST_TWO = re.compile(rb'\{\s*+"([^"\\\x00-\x1f]{0,200})"\s*+:\s*+')
 _NAME = re.compile(rb'\s*+,\s*+"([^"\\\x00-\x1f]{0,200})"\s*+:')
 _FIELD_BEFORE = re.compile(rb'"\s*+:\s*+(?:\[\s*+)?+\Z')
-_ALLOWANCE = 32 * 1024 * 1024
-"""How many bytes a search may look at beyond 16 times what it has passed: it bounds its time."""
+_ALLOWANCE = 4 * 1024 * 1024
+"""How many bytes a search may look at beyond 8 times what it has passed: it bounds its time."""
 
 _FAR = 256 * 1024
 """A list that goes on for this long, and for this many times a record's length, is in no record."""
 _TIMES = 16
 _FOLLOWERS = 4
+_PROVED = 256 * 1024
 _LEARNED = 100
 _REMEMBERED = 100_000
 _OVERLAP = 256
@@ -49,7 +50,7 @@ class Resync:
         self._text, self._closing = text, closing
         self._starts: set[tuple[bytes, bytes]] = set()
         self._inside: set[int] = set()  # where objects within damaged records end
-        self._left = 0
+        self._left, self._cut = 0, False
         self.learning = True
 
     def learn(self, record: bytes) -> None:
@@ -57,15 +58,16 @@ class Resync:
         self._starts.add(self._start(record))
         self.learning = len(self._starts) < _LEARNED
 
-    def next_record(self, pos: int, *, stop: int = UNKNOWN_SIZE, usual: int = 0) -> int:
+    def next_record(self, pos: int, *, stop: int = UNKNOWN_SIZE, usual: int = 0, cut: bool = False) -> int:
         """Return where the next record begins, from `pos` on and before `stop`; -1 where there is none.
 
         Args:
             pos: The first place to look at.
             stop: The first place not to look at.
             usual: How long a record is, in bytes.
+            cut: Whether all that is there may be a single record that is cut: then one in it must be beyond doubt.
         """
-        text, self._left = self._text, _ALLOWANCE
+        text, self._left, self._cut = self._text, _ALLOWANCE, cut
         while pos < stop:
             text.need(pos, _WINDOW)
             found = _OPENING.search(text.data, pos - text.base)
@@ -73,31 +75,32 @@ class Resync:
                 reached = text.base + len(text.data)
                 if reached >= min(text.size, stop):
                     return -1
-                self._left += 16 * (reached - pos)
+                self._left += 8 * (reached - pos)
                 pos = max(pos + 1, reached - _OVERLAP)
                 continue
             candidate = text.base + found.start()
-            self._left += 16 * (candidate - pos)
+            self._left += 8 * (candidate - pos)
             pos = candidate + 1
             try:
                 end = self._value_end(candidate)
             except NoEndError:
                 continue
-            if end in self._inside:
-                pos = end
-            elif self._is_record(candidate, end, usual):
+            if end not in self._inside and self._is_record(candidate, end, usual):
                 return candidate
-            else:
+            if self._is_sound(candidate, end):
                 pos = end
         return -1
 
+    def _is_sound(self, start: int, end: int) -> bool:
+        """Return whether a value, whose brackets match, is valid besides; of a long one nothing is said."""
+        return end - start <= _PROVED and is_json(self._text.slice(start, end))
+
     def _value_end(self, pos: int) -> int:
         """Return where a value ends, if looking for that is still allowed."""
-        limit = min(RECORD_LIMIT, self._left)
-        if limit <= 0:
+        if self._left <= 0:
             raise NoEndError("limit", pos)
         try:
-            end = self._text.value_end(pos, limit=limit, keep=True)
+            end = self._text.value_end(pos, limit=RECORD_LIMIT, keep=True)
         except NoEndError as error:
             self._left -= error.reached - pos
             raise
@@ -108,9 +111,12 @@ class Resync:
         text, ends, followers = self._text, [end], list[int]()
         verdict = self._climb(start, ends, followers, max(_FAR, _TIMES * usual))
         known = not self._starts or self._start(text.slice(start, end)) in self._starts
+        if verdict is _Verdict.RECORD and self._closing == b"" and followers:
+            verdict = _Verdict.UNKNOWN  # no commas part the records of a sequence
         if verdict is _Verdict.UNKNOWN:
+            del ends[1:]
             before = text.slice(max(0, start - _OVERLAP), start)
-            verdict = _Verdict.RECORD if known and not _FIELD_BEFORE.search(before) else _Verdict.INSIDE
+            verdict = _Verdict.RECORD if known and not self._cut and not _FIELD_BEFORE.search(before) else _Verdict.INSIDE
         elif not known and any(self._start(text.slice(one, one + _WINDOW)) in self._starts for one in followers):
             return False  # damage hides where the list that it is in ends, and records follow
         if verdict is _Verdict.INSIDE:
@@ -155,6 +161,8 @@ class Resync:
                 if following == b"{":
                     ends.append(end)
                     if len(followers) < _FOLLOWERS:
+                        if end - pos <= _PROVED and not self._is_sound(pos, end):
+                            return _Verdict.UNKNOWN
                         followers.append(pos)
                 elif following == b'"' and text.byte(colon := text.skip_space(end)) == b":":
                     if not closed:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from recovery_nb.sources.content import UNKNOWN_SIZE, Content
 
-__all__ = ["RECORD_LIMIT", "NoEndError", "Text", "is_beginning"]
+__all__ = ["RECORD_LIMIT", "NoEndError", "Text", "is_beginning", "is_json"]
 
 RECORD_LIMIT = 64 * 1024 * 1024
 """The longest text of one record, in bytes: four times what a server stores."""
@@ -188,6 +188,15 @@ def is_beginning(text: bytes) -> bool:
     except RecursionError:
         return True
     return True
+
+
+def is_json(text: bytes) -> bool:
+    """Return whether a text is one JSON value, whatever its numbers and however deep as a decoder goes."""
+    try:
+        _, end = _CUT_DECODER.raw_decode(text.decode("latin-1"))
+    except (json.JSONDecodeError, RecursionError):
+        return False
+    return end == len(text)
 
 
 # What is decoded is thrown away: `len` costs nothing and knows no limit on digits.

@@ -124,8 +124,9 @@ class Walk:
             elif shape is Shape.OBJECT:
                 pos = yield from self._object(text, pos)
             elif shape is Shape.BROKEN:
-                known = shape
-                pos = yield from self._mapping(text, pos)
+                known, self._read_to = shape, pos
+                pos = yield from self._salvaged(text, NoEndError("broken", pos))
+                pos = yield from self._mapping(text, pos, harmed=True)
             else:
                 pos = yield from self._elements(text, pos, "", b"")
             pos = text.skip_space(pos)
@@ -193,9 +194,11 @@ class Walk:
             except NoEndError as error:
                 harmed = True
                 pos = yield from self._salvaged(text, error)
+                if not text.byte(pos):
+                    return pos
 
-    def _mapping(self, text: Text, pos: int) -> Walker:
-        """Read the value of `collections`, where it maps names to lists."""
+    def _mapping(self, text: Text, pos: int, *, harmed: bool = False) -> Walker:
+        """Read the value of `collections`, where it maps names to lists; `harmed` if that it is one is not sure."""
         while True:
             self._read_to = pos
             try:
@@ -206,8 +209,12 @@ class Walk:
                     self.lists[name] = pos
                     pos = yield from self._elements(text, pos + 1, name, b"]}}")
                     continue
+                if harmed:
+                    pos = self._fact(text, pos, name)
+                    continue
                 end = text.value_end(pos, limit=RECORD_LIMIT, keep=True)
             except NoEndError as error:
+                harmed = True
                 pos = yield from self._salvaged(text, error)
                 if not text.byte(pos):
                     return pos

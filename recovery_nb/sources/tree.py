@@ -107,6 +107,10 @@ class Tree:
                 report(DamagedSourceError(f"{top.path}: {problem.reason}"))
             yield from listing.folders()
             return
+        if top.archive:
+            inside = self._listing(top.archive).folders()
+            yield from (folder for folder in inside if folder.path.is_relative_to(top.path))
+            return
 
         def refuse(error: OSError) -> None:
             reason = "no permission to read" if isinstance(error, PermissionError) else f"{error.strerror}:"
@@ -199,7 +203,7 @@ class Tree:
                 f"{archive.path} is within more than {self.limits.nesting} archives",
                 hint="if it can be trusted, raise RECOVERY_NB_NESTING",
             )
-        listing, content, label = _Listing(archive.path), archive.open(), str(archive.path)
+        listing, content, label = _Listing(archive), archive.open(), str(archive.path)
         if is_zip(archive.head()):
             members = zip_members(content, label=label, expansion=self._expansion)
         else:
@@ -240,8 +244,8 @@ class _Listing:
         problems: What could not be listed, or is no file.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, archive: File) -> None:
+        self._archive = archive
         self.files: dict[tuple[str, ...], File] = {}
         self.problems: list[Problem] = []
         self._by_folder: dict[tuple[str, ...], dict[str, File]] = {(): {}}
@@ -260,7 +264,7 @@ class _Listing:
         for parts, files in sorted(self._by_folder.items()):
             above = self._by_folder[parts[:-1]].get(MANIFEST) if parts else None
             inside = tuple(file for _, file in sorted(files.items()))
-            yield Folder(self._path.joinpath(*parts), inside, (above,) if above else ())
+            yield Folder(self._archive.path.joinpath(*parts), inside, (above,) if above else (), self._archive)
 
 
 def _refused(mode: int) -> str:

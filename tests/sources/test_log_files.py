@@ -187,7 +187,7 @@ def test_records_over_many_lines_are_read_from_a_log_of_any_length(file: Path) -
     assert file.stat().st_size > 2 * 4 * 1024 * 1024
     assert [bson.decode(row.record) for row in rows] == documents
     assert {row.collection for row in rows} == {"texts"}
-    assert {(row.at or 0) >> 32 & 1 for row in rows} == {moment(1761984030) >> 32 & 1}
+    assert {((row.at or 0) >> 32) % 60 for row in rows} == {30}
     assert not damages
 
 

@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from isal import igzip, igzip_lib
+from isal import igzip_lib, isal_zlib
 
 from recovery_nb.sources.expand.parts import Break, Decoded, Readable
 from recovery_nb.sources.expand.sequence import Candidate, Format, decode_units
@@ -23,9 +23,9 @@ __all__ = ["MAGIC", "decode", "decode_deflate", "measure_deflate"]
 
 MAGIC = b"\x1f\x8b\x08"
 
-_OUTPUT = 512 * 1024
-"""Bytes in one go. Less, and the decoder waits more often for Python's lock; more, and they leave the cache before they
-are written."""
+_PIECE = 1024 * 1024
+"""Bytes, in and out, in one go. With less, the decoder waits more often for a busy reader, who has Python's lock; with
+more, the system's work for fresh pages costs more than that."""
 
 _BEGIN = re.compile(rb"\x1f\x8b\x08[\x00-\x1f].{5}[\x00-\x0d\xff]", re.DOTALL)
 """Deflate, no reserved flag, any time and level, an operating system that RFC 1952 knows."""
@@ -60,8 +60,9 @@ def decode(content: Readable, start: int, form: Format = _FORM) -> Decoded:
     """Decode every member, at the speed of ISA-L as long as nothing is wrong."""
     given = 0
     try:
-        reader = igzip.IGzipFile(fileobj=_Stream(content, start), mode="rb")  # type: ignore[no-untyped-call]
-        buffer = memoryview(bytearray(_OUTPUT))
+        # What `igzip.IGzipFile` reads through; only here the piece that it takes in can be chosen.
+        reader = isal_zlib._GzipReader(_Stream(content, start), _PIECE)  # type: ignore[arg-type]
+        buffer = memoryview(bytearray(_PIECE))
         while length := reader.readinto(buffer):
             given += length
             yield buffer[:length]

@@ -123,7 +123,8 @@ def test_units_that_are_all_damaged_at_their_ends_all_come_out(codec, units, pac
     """What decodes before the damage is given of each, in doubt where nothing proves it."""
     packed = [bytearray(pack(codec, unit)) for unit in units]
     for data in packed:
-        data[-len(data) // 8] ^= 0x55
+        # A zstd block, too, is whole or nothing: of these frames of one block, the checksum is damaged.
+        data[-1 if codec is Codec.ZSTD else -len(data) // 8] ^= 0x55
     found = decoded(codec, b"".join(packed))
     if codec is Codec.BZIP2:
         assert found.data == b"", "a block is whole or nothing"
