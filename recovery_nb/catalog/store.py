@@ -89,7 +89,10 @@ class _Stats(NamedTuple):
 
 def _stats(source: FileSource) -> _Stats:
     files = source.files()
-    roots = [root.stat() for root in dict.fromkeys(file.root for file in files)]
+    try:
+        roots = [root.stat() for root in dict.fromkeys(file.root for file in files)]
+    except OSError as error:
+        raise DamagedSourceError(f"{source.path} went away: {error.strerror}", hint="scan what is left again") from None
     newest = max((file.modified for file in files), default=0)
     return _Stats(
         sum(file.stored for file in files), _moment(newest), tuple((one.st_size, one.st_mtime_ns) for one in roots)

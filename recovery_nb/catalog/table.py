@@ -78,6 +78,13 @@ def _integers(values: Sequence[int]) -> pa.Array:
     return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(array("q", values))])
 
 
+def _repeated(text: str, count: int) -> pa.Array:
+    """Return a column that holds one text all the way down, built from buffers: `pa.repeat` takes ten times as long."""
+    value = text.encode()
+    ends = np.arange(0, (count + 1) * len(value), len(value), np.int32) if value else np.zeros(count + 1, np.int32)
+    return pa.Array.from_buffers(pa.string(), count, [None, pa.py_buffer(ends), pa.py_buffer(value * count)])
+
+
 def _key(element: bytes | None) -> bytes | None:
     return None if element is None else canonical(element[0], element[1:])
 
@@ -159,15 +166,15 @@ class FingerprintTable:
         sha256 = hashlib.sha256
         prints = b"".join([sha256(record).digest() for record in records])
         columns = [
-            pa.repeat(pa.scalar(collection, pa.string()), count),
-            pa.repeat(pa.scalar(member, pa.string()), count),
+            _repeated(collection, count),
+            _repeated(member, count),
             _integers(offsets),
             _integers(lengths),
             keys,
             ids,
             pa.Array.from_buffers(pa.binary(32), count, [None, pa.py_buffer(prints)]),
-            pa.array(inferred, pa.string()) if inferred else pa.repeat(pa.scalar("", pa.string()), count),
-            _integers(at) if at else pa.repeat(pa.scalar(0, pa.int64()), count),
+            pa.array(inferred, pa.string()) if inferred else _repeated("", count),
+            _integers(at) if at else pa.array(np.zeros(count, np.int64)),
         ]
         self._waiting.append(pa.record_batch(columns, schema=TABLE))
         self.rows += count

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -170,6 +171,45 @@ def test_what_changes_while_it_is_read_is_not_catalogued(catalog: Catalog, tmp_p
     with pytest.raises(BadInputError, match="changed while it was read"):
         catalog.scan(open_source(path), emit=append)
     assert catalog.entries() == []
+
+
+def test_what_goes_away_while_it_is_read_is_not_catalogued(catalog: Catalog, tmp_path: Path) -> None:
+    path = bson_file(tmp_path / "c.bson", *({"_id": n, "v": "x" * 1_000} for n in range(20_000)))
+
+    with pytest.raises(BadInputError, match="went away"):
+        catalog.scan(open_source(path), emit=lambda event: path.unlink(missing_ok=True))
+    assert catalog.entries() == []
+
+
+def test_the_same_content_has_one_id_however_it_is_packed_and_another_if_it_is_named_otherwise(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    plain = bson_file(tmp_path / "users.bson", {"_id": 1}, {"_id": 2})
+    entry = catalog.scan(open_source(plain))
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "users.bson.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    other = bson_file(tmp_path / "orders.bson", {"_id": 1}, {"_id": 2})
+
+    assert catalog.scan(open_source(tmp_path / "again" / "users.bson.gz")).id == entry.id
+    assert catalog.scan(open_source(other)).digest == entry.digest
+    assert catalog.scan(open_source(other)).id != entry.id
+
+
+def test_a_wrong_checksum_of_the_compression_is_kept_in_mind(catalog: Catalog, tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(b"".join(bson.encode({"_id": n}) for n in range(100))))
+    packed[-8] ^= 1
+    (tmp_path / "c.bson.gz").write_bytes(packed)
+    entry = catalog.scan(open_source(tmp_path / "c.bson.gz"))
+
+    assert entry.records == 100
+    assert entry.checksum_ok is False
+    assert not entry.whole
+
+
+def test_buckets_are_counted_as_the_measurements_they_hold(catalog: Catalog, samples: Path) -> None:
+    entry = catalog.scan(open_source(samples / "mongodump" / "shop"))
+
+    assert (entry.collections["metrics"], entry.buckets) == (300, {"metrics": 3})
 
 
 def test_files_reach_the_disk_before_they_have_their_names(
