@@ -14,7 +14,7 @@ from bson.decimal128 import Decimal128
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recovery_nb.records.extended_json import NotARecordError, to_bson, to_json
+from recovery_nb.records.extended_json import NotARecordError, to_bson, to_bson_together, to_json
 from recovery_nb.records.extended_json_slow import convert_slowly
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
@@ -244,3 +244,32 @@ def test_nan_is_a_double() -> None:
     value = value_of("NaN")
     assert isinstance(value, float)
     assert math.isnan(value)
+
+
+def test_objects_converted_together_are_those_converted_one_by_one() -> None:
+    for path in sorted((SAMPLES / "mongoexport").glob("*.jsonl")):
+        lines = path.read_bytes().splitlines()
+        together = to_bson_together(lines)
+        assert together in (None, [to_bson(line) for line in lines])
+        assert together or path.name.startswith("types")  # where some need the careful way
+    assert to_bson_together([]) == []
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ['{"a":1', '"b":2}'],
+        ['{"a":[1', "2]}"],
+        ['{"a":1},{"b":2}'],
+        ['{"a":1}', "7"],
+        ['{"a":1}', "[2]"],
+        ['{"a":1}', ""],
+        ["{}]", "[{}"],
+        ['{"a":"x', 'y"}'],
+        ['{"a":1}', '{"n":12345678901234567890}'],
+        ['{"a":1}', '{"d":{"$date":"2025-02-31T00:00:00Z"}}'],
+    ],
+)
+def test_what_is_not_one_object_each_is_not_converted_together(texts: list[str]) -> None:
+    assert to_bson_together([text.encode() for text in texts]) is None
+    assert to_bson_together([b'{"before":1}', *(text.encode() for text in texts), b'{"after":1}']) is None
