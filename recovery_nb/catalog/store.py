@@ -302,9 +302,7 @@ class Catalog:
         sync_folder(folder.parent)
 
     @staticmethod
-    def _read(
-        items: Iterable[RecordBatch | Damage], source: FileSource, table: Path, size: int, emit: Emit
-    ) -> _Facts:
+    def _read(items: Iterable[RecordBatch | Damage], source: FileSource, table: Path, size: int, emit: Emit) -> _Facts:
         facts, done, files = _Facts(), 0, GridFSCheck()
         checked = source.kind is not Kind.BSON  # one collection alone holds files or their chunks, never both
         with FingerprintTable(table) as rows:

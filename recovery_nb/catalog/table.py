@@ -81,7 +81,7 @@ def _integers(values: Sequence[int]) -> pa.Array:
 def _repeated(text: str, count: int) -> pa.Array:
     """Return a column that holds one text all the way down, built from buffers: `pa.repeat` takes ten times as long."""
     value = text.encode()
-    ends = np.arange(0, (count + 1) * len(value), len(value), np.int32) if value else np.zeros(count + 1, np.int32)
+    ends = np.arange(count + 1, dtype=np.int32) * np.int32(len(value))
     return pa.Array.from_buffers(pa.string(), count, [None, pa.py_buffer(ends), pa.py_buffer(value * count)])
 
 

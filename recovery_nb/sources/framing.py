@@ -10,7 +10,7 @@ from itertools import accumulate
 import numpy as np
 
 from recovery_nb.records.batch import MAX_RECORD_BYTES, Damage, RecordBatch
-from recovery_nb.records.elements import invalid_reason
+from recovery_nb.records.elements import invalid_reason as _reason
 from recovery_nb.records.salvage import leading_fields
 from recovery_nb.sources.base import BATCH_BYTES, BATCH_RECORDS
 from recovery_nb.sources.content import Content
@@ -134,14 +134,14 @@ def _first_false(
         record = records[number]
         if inside := _swallowed(record, heads):
             return number, next_document(content, offsets[number] + inside), "a record with a false length"
-        if reason := invalid_reason(record):
+        if reason := _invalid_reason(record):
             end = offsets[number + 1]
             return number, next_document(content, offsets[number] + 1, stop=end), reason
     first = len(records)
-    if ended and first and (reason := invalid_reason(records[_last(records)])) and _last(records) < first - 1:
+    if ended and first and (reason := _invalid_reason(records[_last(records)])) and _last(records) < first - 1:
         first = _last(records)
         return first, next_document(content, offsets[first] + 1), reason
-    while ended and first and invalid_reason(records[first - 1]):
+    while ended and first and _invalid_reason(records[first - 1]):
         first -= 1
     if first < len(records):
         end = offsets[-1]
@@ -149,6 +149,11 @@ def _first_false(
         if inside < end:
             return first, inside, "a record with a false length"
     return len(records), offsets[-1], ""
+
+
+def _invalid_reason(record: bytes) -> str:
+    """Return in one line why a document does not decode: a field's name may hold anything."""
+    return " ".join(_reason(record).removesuffix(" Are you using the latest driver version?").split())
 
 
 def _last(records: list[bytes]) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import NamedTuple
 
 from recovery_nb.records.batch import Damage
@@ -21,6 +22,7 @@ from recovery_nb.sources.json_text import RECORD_LIMIT, NoEndError, Text, is_beg
 __all__ = ["Elements", "Found", "Walker"]
 
 _REACH = 64 * 1024
+_LITTLE = 1024
 _PATIENCE = 8
 _SPACE = rb"(?:[ \t\r\n\x1e]|\xef\xbb\xbf)*+"
 _GAP = re.compile(_SPACE + rb",?" + _SPACE + rb"(?=\{)")
@@ -125,8 +127,9 @@ class Elements:
                 except NotARecordError:
                     found = -2
                     break
-                if self._resync.learning:
-                    self._resync.learn(data[index : found + 1])
+                if self._resync.learning and not self._resync.learn(base + index, base + found + 1):
+                    found = -2
+                    break
                 yield Found(collection, base + index, found + 1 - index, value)
                 self._last = found + 1 - index
                 self._hits += 1
@@ -143,11 +146,11 @@ class Elements:
         """Read one element, whatever it is, and return where it ends."""
         text = self._text
         try:
-            end = text.value_end(pos, limit=min(RECORD_LIMIT, max(self._allowance, _REACH)), keep=True)
+            end = text.value_end(pos, limit=self._limit(pos), keep=True)
             if byte != b"{" and text.byte(text.skip_space(end)) in _NO_ELEMENT:
                 raise NoEndError("broken", end)
         except NoEndError as error:
-            self._allowance -= error.reached - pos
+            self._allowance -= 8 * (error.reached - pos)
             return (yield from self._recover(pos, error))
         if byte != b"{":
             yield self._damage(pos, end, f"{_KINDS.get(byte, 'a number')} where a record is expected")
@@ -156,16 +159,24 @@ class Elements:
             value = self._convert(text.slice(pos, end))
         except NotARecordError as error:
             if not error.well_formed:
-                following = self._resync.next_record(pos + 1, stop=end, usual=self._last)
-                end = end if following < 0 else following
+                following = self._resync.next_record(pos + 1, usual=self._last)
+                if following >= 0 and (following < end or not self._resync.ends(pos, end)):
+                    end = following
             yield self._damage(pos, end, error.reason)
             return end
-        if self._resync.learning:
-            self._resync.learn(text.slice(pos, end))
+        if self._resync.learning and not self._resync.learn(pos, end):
+            return (yield from self._recover(pos, NoEndError("broken", end)))
         yield Found(self._collection, pos, end - pos, value)
         self._last = end - pos
         self._learn(end)
         return end
+
+    def _limit(self, pos: int) -> int:
+        """Return how far the end of a value is looked for: where many had none, no further than the next line."""
+        if self._allowance > _REACH:
+            return RECORD_LIMIT
+        line = self._text.find(b"\n{", pos, pos + RECORD_LIMIT)
+        return max(line - pos, 1) if line >= 0 else max(self._allowance, _LITTLE)
 
     def _recover(self, pos: int, error: NoEndError) -> Walker:
         """Leave a record that has no end, for the next one that can be told."""
@@ -175,11 +186,9 @@ class Elements:
         if following < 0 and cut:
             yield self._damage(pos, text.end(), "the file ends inside a record")
             return text.end()
-        if following < 0 and error.cause == "limit":
-            try:
+        if error.cause == "limit" and (following < 0 or following - pos > RECORD_LIMIT):
+            with suppress(NoEndError):
                 following = text.value_end(pos, limit=UNKNOWN_SIZE)
-            except NoEndError:
-                following = -1
         end = text.end() if following < 0 else following
         reason = "invalid JSON: a value that does not end"
         if error.cause == "limit" and end - pos > RECORD_LIMIT:

@@ -18,8 +18,9 @@ _OPENING = re.compile(rb'\{\s*+"[^"\\\x00-\x1f]{0,200}"\s*+:')
 _FIRST_TWO = re.compile(rb'\{\s*+"([^"\\\x00-\x1f]{0,200})"\s*+:\s*+')
 _NAME = re.compile(rb'\s*+,\s*+"([^"\\\x00-\x1f]{0,200})"\s*+:')
 _FIELD_BEFORE = re.compile(rb'"\s*+:\s*+(?:\[\s*+)?+\Z')
-_ALLOWANCE = 4 * 1024 * 1024
-"""How many bytes a search may look at beyond 8 times what it has passed: it bounds its time."""
+_ALLOWANCE = 16 * 1024 * 1024
+"""How many bytes may be looked at in vain beyond some times what was passed: it bounds the time."""
+_GAIN = 16
 
 _FAR = 256 * 1024
 """A list that goes on for this long, and for this many times a record's length, is in no record."""
@@ -50,13 +51,29 @@ class Resync:
         self._text, self._closing = text, closing
         self._starts: set[tuple[bytes, bytes]] = set()
         self._inside: set[int] = set()  # where objects within damaged records end
-        self._left, self._cut = 0, False
+        self._left, self._cut = _ALLOWANCE, False
         self.learning = True
 
-    def learn(self, record: bytes) -> None:
-        """Take note of how a record begins."""
-        self._starts.add(self._start(record))
+    def learn(self, start: int, end: int) -> bool:
+        """Take note of how a record begins; say whether it is one, if none began so before.
+
+        Args:
+            start: Where what seems to be a record begins.
+            end: Where it ends.
+        """
+        begins = self._start(self._text.slice(start, min(end, start + RECORD_LIMIT)))
+        if begins in self._starts:
+            return True
+        self._gain(end - start)
+        if self._climb(start, [end], [], _FAR) is _Verdict.INSIDE:
+            return False
+        self._starts.add(begins)
         self.learning = len(self._starts) < _LEARNED
+        return True
+
+    def ends(self, start: int, end: int) -> bool:
+        """Return whether a broken record that seems to end there does so, as what follows it are records."""
+        return self._climb(start, [end], [], _FAR) is _Verdict.RECORD
 
     def next_record(self, pos: int, *, stop: int = UNKNOWN_SIZE, usual: int = 0, cut: bool = False) -> int:
         """Return where the next record begins, from `pos` on and before `stop`; -1 where there is none.
@@ -67,7 +84,7 @@ class Resync:
             usual: How long a record is, in bytes.
             cut: Whether all that is there may be a single record that is cut: then one in it must be beyond doubt.
         """
-        text, self._left, self._cut = self._text, _ALLOWANCE, cut
+        text, self._cut = self._text, cut
         while pos < stop:
             text.need(pos, _WINDOW)
             found = _OPENING.search(text.data, pos - text.base)
@@ -75,25 +92,30 @@ class Resync:
                 reached = text.base + len(text.data)
                 if reached >= min(text.size, stop):
                     return -1
-                self._left += 8 * (reached - pos)
+                self._gain(reached - pos)
                 pos = max(pos + 1, reached - _OVERLAP)
                 continue
             candidate = text.base + found.start()
-            self._left += 8 * (candidate - pos)
+            self._gain(candidate - pos)
             pos = candidate + 1
             try:
                 end = self._value_end(candidate)
             except NoEndError:
                 continue
+            if not self._is_sound(candidate, end):
+                continue
             if end not in self._inside and self._is_record(candidate, end, usual):
                 return candidate
-            if self._is_sound(candidate, end):
-                pos = end
+            pos = end
         return -1
 
+    def _gain(self, length: int) -> None:
+        """Allow for more to be looked at, as so many bytes of the text were passed."""
+        self._left = min(_ALLOWANCE, self._left + _GAIN * length)
+
     def _is_sound(self, start: int, end: int) -> bool:
-        """Return whether a value, whose brackets match, is valid besides; of a long one nothing is said."""
-        return end - start <= _PROVED and is_json(self._text.slice(start, end))
+        """Return whether a value, whose brackets match, is valid besides."""
+        return is_json(self._text.slice(start, end))
 
     def _value_end(self, pos: int) -> int:
         """Return where a value ends, if looking for that is still allowed."""
@@ -117,6 +139,9 @@ class Resync:
             del ends[1:]
             before = text.slice(max(0, start - _OVERLAP), start)
             verdict = _Verdict.RECORD if known and not self._cut and not _FIELD_BEFORE.search(before) else _Verdict.INSIDE
+        elif not known and verdict is _Verdict.RECORD and _FIELD_BEFORE.search(text.slice(max(0, start - _OVERLAP), start)):
+            del ends[1:]
+            verdict = _Verdict.INSIDE
         elif not known and any(self._start(text.slice(one, one + _WINDOW)) in self._starts for one in followers):
             return False  # damage hides where the list that it is in ends, and records follow
         if verdict is _Verdict.INSIDE:
@@ -134,17 +159,17 @@ class Resync:
             followers: Where the first of them begin; likewise.
             far: How far a list goes that is in no record, in bytes.
         """
-        text, pos, closed = self._text, ends[0], b""
+        text, pos, closed, mixed = self._text, ends[0], b"", False
         try:
             while True:
                 if not closed and pos - start >= far:
-                    return _Verdict.RECORD
+                    return _Verdict.UNKNOWN if mixed else _Verdict.RECORD
                 pos = text.skip_space(pos)
                 byte = text.byte(pos)
                 if not byte:
                     return self._at_end(closed)
                 if byte == b"{":  # objects without a comma between them are in nothing
-                    return _Verdict.INSIDE if closed else _Verdict.RECORD
+                    return _Verdict.INSIDE if closed else _Verdict.UNKNOWN if mixed else _Verdict.RECORD
                 if byte in (b"]", b"}"):
                     closed += byte
                     pos += 1
@@ -153,24 +178,33 @@ class Resync:
                     continue
                 if byte != b",":
                     return _Verdict.UNKNOWN
+                if closed and closed == self._closing:
+                    return _Verdict.INSIDE
                 pos = text.skip_space(pos + 1)
                 following = text.byte(pos)
                 if following == b"{" and closed:
                     return _Verdict.INSIDE
                 end = self._value_end(pos)
-                if following == b"{":
-                    ends.append(end)
-                    if len(followers) < _FOLLOWERS:
-                        if end - pos <= _PROVED and not self._is_sound(pos, end):
-                            return _Verdict.UNKNOWN
-                        followers.append(pos)
-                elif following == b'"' and text.byte(colon := text.skip_space(end)) == b":":
+                if following == b'"' and text.byte(colon := text.skip_space(end)) == b":":
                     if not closed:
                         return _Verdict.INSIDE
-                    end = self._value_end(text.skip_space(colon + 1))
+                    pos = text.skip_space(colon + 1)
+                    end = self._value_end(pos)
+                elif following == b"{":
+                    ends.append(end)
+                else:
+                    mixed = True
+                if not self._may_be_sound(pos, end):
+                    return _Verdict.UNKNOWN
+                if following == b"{" and len(followers) < _FOLLOWERS:
+                    followers.append(pos)
                 pos = end
         except NoEndError:
             return _Verdict.UNKNOWN
+
+    def _may_be_sound(self, start: int, end: int) -> bool:
+        """Return whether a value is valid; of a long one, whether it may be a list of records."""
+        return self._is_sound(start, end) if end - start <= _PROVED else self._text.byte(start) == b"["
 
     def _may_close(self, closed: bytes) -> bool:
         """Return whether these brackets may close what records are in."""
@@ -179,6 +213,8 @@ class Resync:
         return not self._closing or self._closing.startswith(closed)
 
     def _at_end(self, closed: bytes) -> _Verdict:
+        if self._cut:
+            return _Verdict.INSIDE
         if self._closing is None:
             return _Verdict.RECORD if closed else _Verdict.UNKNOWN
         if closed == self._closing:

@@ -133,7 +133,7 @@ class Walk:
 
     def list_at(self, offset: int) -> Iterator[Found | Damage]:
         """Yield what the one list that begins at `offset` holds."""
-        yield from self._elements(Text(self._content), offset + 1, "", b"]")
+        yield from self._elements(Text(self._content), offset + 1, "", None)
 
     def _elements(self, text: Text, pos: int, collection: str, closing: bytes | None) -> Walker:
         walker = Elements(text, collection, convert=self._convert, closing=closing).read(pos)
