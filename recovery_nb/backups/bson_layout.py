@@ -6,13 +6,10 @@ The layout and the escaping of names are those of mongo-tools
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from bson import json_util
 
@@ -21,21 +18,9 @@ from recovery_nb.backups.files import HashedFile, read_back, write_whole
 from recovery_nb.backups.job import Job
 from recovery_nb.backups.manifest import MANIFEST, CollectionEntry, FileEntry, Manifest, render
 from recovery_nb.files import sync_folder
+from recovery_nb.sources.dump_names import file_stem
 
-__all__ = ["file_stem", "write"]
-
-_UNESCAPED = "$&+=:@-_.~"
-_LONGEST = 238
-_KEPT = 208
-
-
-def file_stem(collection: str) -> str:
-    """Return what `mongodump` calls a collection's files: percent-escaped, and cut where that is too long."""
-    escaped = quote(collection, safe=_UNESCAPED)
-    if len(escaped) <= _LONGEST:
-        return escaped
-    digest = hashlib.sha1(collection.encode(), usedforsecurity=False).digest()
-    return f"{escaped[:_KEPT]}%24{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
+__all__ = ["write"]
 
 
 def write(job: Job, partial: Path) -> tuple[Path, dict[str, CollectionEntry]]:

@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recovery_nb.backups import verify_backup, write_backup
-from recovery_nb.backups.bson_layout import file_stem
 from recovery_nb.backups.json_layout import sorted_compact
 from recovery_nb.errors import BadInputError, RecoveryError
 from recovery_nb.events import Event
 from recovery_nb.records.batch import RecordBatch
 from recovery_nb.sources.bson_files import DumpSource
 from recovery_nb.sources.content import Folder
+from recovery_nb.sources.dump_names import file_stem
 from recovery_nb.sources.mongodb import Database
 
 

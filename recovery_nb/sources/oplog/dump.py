@@ -5,25 +5,20 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import bson
 from bson import json_util
 
 from recovery_nb.records.elements import CODEC, build
-from recovery_nb.sources.base import BATCH_BYTES
+from recovery_nb.sources.base import BATCH_BYTES, BUCKETS
+from recovery_nb.sources.dump_names import file_stem
 from recovery_nb.sources.oplog.namespaces import Collection
 
 __all__ = ["write_dump"]
 
-_BUCKETS = "system.buckets."
-_UNESCAPED = "$&+=:@-_.~"
-_LONGEST, _KEPT = 238, 208
 _NO_OPTIONS = frozenset((b"idIndex", b"create"))
 
 
@@ -48,23 +43,15 @@ def write_dump(
     counts: dict[str, int] = {}
     for collection, before, records in collections:
         name = collection.name
-        counts[name] = _write_records(folder / f"{_stem(name)}.bson", records)
+        counts[name] = _write_records(folder / f"{file_stem(name)}.bson", records)
         shown, metadata = _metadata(collection, before)
         described.setdefault(shown, metadata)
     for name, metadata in described.items():
         text = json_util.dumps(
             metadata, json_options=json_util.CANONICAL_JSON_OPTIONS, separators=(",", ":"), ensure_ascii=False
         )
-        (folder / f"{_stem(name)}.metadata.json").write_bytes(text.encode("utf-8", "replace"))
+        (folder / f"{file_stem(name)}.metadata.json").write_bytes(text.encode("utf-8", "replace"))
     return counts
-
-
-def _stem(collection: str) -> str:
-    escaped = quote(collection, safe=_UNESCAPED)
-    if len(escaped) <= _LONGEST:
-        return escaped
-    digest = hashlib.sha1(collection.encode(), usedforsecurity=False).digest()
-    return f"{escaped[:_KEPT]}%24{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
 
 
 def _write_records(path: Path, records: Iterator[bytes]) -> int:
@@ -94,8 +81,8 @@ def _metadata(collection: Collection, before: dict[str, object] | None) -> tuple
         except Exception:  # the entry is damaged: the records count, with or without their options
             options, indexes = {}, []
     kind = "collection"
-    if name.startswith(_BUCKETS) and "timeseries" in options:
-        kind, name = "timeseries", name.removeprefix(_BUCKETS)
+    if name.startswith(BUCKETS) and "timeseries" in options:
+        kind, name = "timeseries", name.removeprefix(BUCKETS)
         options = {option: options[option] for option in ("timeseries", "expireAfterSeconds") if option in options}
     metadata: dict[str, object] = {"options": options, "indexes": indexes}
     if collection.ui:
