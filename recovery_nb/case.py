@@ -32,6 +32,7 @@ from recovery_nb.restore.rollback import RollbackResult, rollback
 from recovery_nb.scanning import Scan, catalogued
 from recovery_nb.selection import RESTORABLE, Choice, Keys, collection_options, planned_bytes, read_keys, select
 from recovery_nb.settings import Settings, load_settings
+from recovery_nb.sources.base import AS_OF
 from recovery_nb.sources.discover import find_by_pattern, find_sources
 from recovery_nb.sources.mongodb import Database
 from recovery_nb.sources.oplog.live import copy_oplog
@@ -45,6 +46,13 @@ __all__ = ["Case", "Scan"]
 _EMBEDDED = "embedded:"
 _OPLOG = "oplog:"
 _URIS = ("mongodb://", "mongodb+srv://", _EMBEDDED)
+
+
+def _nothing(errors: Sequence[str]) -> str:
+    """Return, in one line, why nothing could be read."""
+    if not errors:
+        return "nothing named can be read"
+    return errors[0] if len(errors) == 1 else f"{errors[0]} (and {len(errors) - 1:,} more that cannot be read)"
 
 
 @dataclass
@@ -197,7 +205,7 @@ class Case:
                 errors=self.scanned.errors,
             )
             if named and not self.scanned.sources:
-                raise BadInputError(self.scanned.errors[0] if self.scanned.errors else "nothing named can be read")
+                raise BadInputError(_nothing(self.scanned.errors))
         return self.scanned
 
     def _copied(self, name: str) -> Path:
@@ -303,7 +311,7 @@ class Case:
         latest: dict[Path, SourceEntry] = {}
         for entry in sorted(self.catalog.entries(), key=lambda one: one.scanned_at):
             latest[entry.path] = entry
-        return [entry for entry in latest.values() if self.tree.exists(entry.path)]
+        return [entry for entry in latest.values() if entry.taken_from != AS_OF and self.tree.exists(entry.path)]
 
     def last_comparison(self) -> Comparison:
         """Return the newest comparison of the case.

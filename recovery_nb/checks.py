@@ -11,11 +11,16 @@ from pathlib import Path
 
 from recovery_nb.audit import AuditLog
 from recovery_nb.backups import verify_backup
+from recovery_nb.catalog.store import sha256_of
 from recovery_nb.errors import BadInputError, RecoveryError
 from recovery_nb.events import Emit, silent
 from recovery_nb.restore.files import list_restores
 from recovery_nb.restore.plan import Plan
 from recovery_nb.restore.verify import verify_restore
+from recovery_nb.sources.content import MANIFEST, FileContent
+from recovery_nb.sources.detect import OPLOG
+from recovery_nb.sources.oplog.source import FORMAT as OPLOG_FORMAT
+from recovery_nb.sources.oplog.state import FORMAT as STATE_FORMAT
 from recovery_nb.verification import Problem, Verification
 
 __all__ = ["audit_gaps", "verify_run", "verify_target"]
@@ -98,11 +103,28 @@ def _inside(folder: Path) -> list[Path]:
     return sorted(folder.glob("[!.]*"))
 
 
+def _copy(folder: Path, emit: Emit) -> Verification:
+    """Check what a case copied or put together: a database, an oplog, or a state at a time."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        kind = str(manifest["format"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return verify_backup(folder, emit=emit)
+    if kind == OPLOG_FORMAT:
+        content = FileContent(folder / OPLOG)
+        same = sha256_of(content).hex() == manifest.get("sha256")
+        problems = () if same else (Problem("the oplog is not as it was copied", str(folder / OPLOG)),)
+        return Verification(str(folder), same, 1, problems)
+    if kind == STATE_FORMAT:
+        return verify_backup(folder / str(manifest.get("database")), emit=emit)
+    return verify_backup(folder, emit=emit)
+
+
 def _case(folder: Path, address: Callable[[], str], audit: AuditLog, emit: Emit) -> Verification:
     checks: list[tuple[str, Callable[[], Verification]]] = [(str(audit.path), partial(_audit, audit))]
     checks.append((str(audit.path), partial(audit_gaps, folder, audit)))
-    for place in ("backups", "copies"):
-        checks += [(str(path), partial(verify_backup, path, emit=emit)) for path in _inside(folder / place)]
+    checks += [(str(path), partial(verify_backup, path, emit=emit)) for path in _inside(folder / "backups")]
+    checks += [(str(path), partial(_copy, path, emit)) for path in _inside(folder / "copies")]
     checks += [(str(path), partial(_plan, path)) for path in _inside(folder / "plans")]
     checks += [(info.id, partial(_restore, info.path, address)) for info in list_restores(folder / "restores")]
     checks += [(str(path), partial(verify_run, path)) for path in _inside(folder / "runs")]

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recovery_nb.audit.values import printable
 from recovery_nb.catalog.entry import SourceEntry
 from recovery_nb.catalog.store import Catalog
+from recovery_nb.compare.resolve import place
 from recovery_nb.errors import BadInputError, RecoveryError
 from recovery_nb.events import Emit, silent
-from recovery_nb.reports.html import facts, join, table
+from recovery_nb.reports.html import Markup, facts, join, table
 from recovery_nb.sources.base import FileSource
 from recovery_nb.sources.discover import Discovery
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from recovery_nb.reports import Report
+
 __all__ = ["Scan", "catalogued"]
+
+_TYPES = {"full": "kept", "relaxed": "number widths lost", "plain": "lost", "text": "all text"}
+_PLACES = 6
+"""How many places of damage are shown of each source."""
+
+_UNKNOWN = ("", "nothing says whose they are; name it with --collection")
 
 
 @dataclass(frozen=True)
@@ -30,12 +41,26 @@ class Scan:
         errors: What was named or found and cannot be read, one line each.
         ignored: Files in searched folders that hold no records.
         copies: What holds the same as a source that counts already: its path, and that source's.
+        inferred: By the id of a source that names no collection: the one that its records are taken for, and what says
+            so; "" where nothing does. It is told from the sources alone until `explained_by` a report.
     """
 
     sources: tuple[SourceEntry, ...]
     errors: tuple[str, ...] = ()
     ignored: tuple[Path, ...] = ()
     copies: tuple[tuple[Path, Path], ...] = ()
+    inferred: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def explained_by(self, report: Report) -> Scan:
+        """Return it with what the report of the same case infers: it knows the fields of the database, too.
+
+        Args:
+            report: What `Case.report` returns after the scan.
+        """
+        told = {(one.digest, one.name, one.kind): next(iter(one.inferred.items()), None) for one in report.sources}
+        keys = {entry.id: (entry.digest, entry.name, entry.kind.value) for entry in self.sources}
+        found = {name: told.get(keys[name]) or known for name, known in self.inferred.items()}
+        return replace(self, inferred=found)
 
     @property
     def damaged(self) -> bool:
@@ -56,21 +81,71 @@ class Scan:
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """The sources as a dataframe, one row each."""
+        """The sources as a dataframe, one row each; `collection` and `reason` where a collection was inferred."""
         import pandas as pd  # noqa: PLC0415 - only who looks at it pays for its import
 
         columns = ["path", "kind", "typing", "records", "taken_at", "taken_from", "size", "whole", "id"]
-        rows = [[getattr(entry, name) for name in columns] for entry in self.sources]
-        return pd.DataFrame(rows, columns=columns)
+        rows = [
+            [*(getattr(entry, name) for name in columns), *self.inferred.get(entry.id, ("", ""))]
+            for entry in self.sources
+        ]
+        return pd.DataFrame(rows, columns=[*columns, "collection", "reason"])
 
     def _repr_html_(self) -> str:
         """Show it in a notebook, without a script."""
-        heads = ["path", "format", "types", "records", "taken at", "whole"]
-        rows = [
-            [str(one.path), one.kind.value, one.typing.value, one.records, f"{one.taken_at:%Y-%m-%d %H:%M}", one.whole]
-            for one in self.sources
+        newest = sorted(self.sources, key=lambda entry: entry.taken_at, reverse=True)
+        heads = ["source", "format", "types", "taken at (UTC)", "records", "damage"]
+        inferred = [
+            [printable(one.path), name or "?", reason]
+            for one in newest
+            for name, reason in [self.inferred.get(one.id, ("", ""))]
+            if reason
         ]
-        return join(facts(self.summary), table(heads, rows, caption="Sources"), *self.errors)
+        copies = [[printable(path), printable(of)] for path, of in self.copies]
+        return join(
+            self._answer(),
+            table(heads, map(_row, newest), total=len(newest), caption="The newest first") if newest else "",
+            _listed(["source", "its records are taken for", "because"], inferred, "Collections that were inferred"),
+            _listed(["copy", "holds the same as"], copies, "Copies, which are not counted again"),
+            _listed(["cannot be read"], [[printable(error)] for error in self.errors], ""),
+            facts({"ignored": f"{len(self.ignored):,} files that hold no records"}) if self.ignored else "",
+        )
+
+    def _answer(self) -> str:
+        if not self.sources:
+            return "No backup, export or dump was found."
+        found = f"{len(self.sources):,} sources with {sum(entry.records for entry in self.sources):,} records"
+        if self.damaged:
+            harmed = sum(not entry.whole for entry in self.sources) + len(self.errors)
+            return f"{found}; {harmed:,} of what was found cannot be read, or not wholly."
+        return f"{found}, all of it readable."
+
+
+def _row(entry: SourceEntry) -> list[object]:
+    harm = [f"{one.member or entry.name} at byte {one.offset:,}: {one.reason}" for one in entry.damage[:_PLACES]]
+    if len(entry.damage) > _PLACES:
+        harm.append(f"{len(entry.damage) - _PLACES:,} more places")
+    if entry.checksum_ok is False:
+        harm.append("its checksum does not hold")
+    when = Markup(f'<span style="white-space: nowrap">{entry.taken_at:%Y-%m-%d %H:%M}</span>')
+    typing = _TYPES[entry.typing.value]
+    return [printable(entry.path), entry.kind.value, typing, when, entry.records, printable("; ".join(harm))]
+
+
+def _listed(heads: Sequence[str], rows: Sequence[Sequence[object]], caption: str) -> str:
+    return table(heads, rows, total=len(rows), caption=caption) if rows else ""
+
+
+def _inferred(entries: Iterable[SourceEntry]) -> dict[str, tuple[str, str]]:
+    """Return, by the id of each source that names no collection, which one the sources alone say it is, and why."""
+    sources = list(entries)
+    unnamed = [entry for entry in sources if "" in entry.collections]
+    try:
+        placements, _ = place(sources, {}) if unnamed else ([], [])
+    except BadInputError:
+        placements = []
+    found = {one.source.id: (one.collection, one.reason) for one in placements if not one.given}
+    return {entry.id: found.get(entry.id, _UNKNOWN) for entry in unnamed}
 
 
 def _depth(source: FileSource) -> int:
@@ -94,4 +169,7 @@ def catalogued(found: Discovery, catalog: Catalog, *, emit: Emit = silent) -> Sc
         else:
             if entries.setdefault(entry.id, entry) is not entry:
                 copies.append((source.path, entries[entry.id].path))
-    return Scan(tuple(entries.values()), tuple(map(str, errors)), tuple(found.ignored), tuple(copies))
+    return Scan(
+        tuple(entries.values()), tuple(map(str, errors)), tuple(found.ignored), tuple(copies),
+        _inferred(entries.values()),
+    )  # fmt: skip

@@ -12,7 +12,7 @@ from recovery_nb.catalog.store import Catalog
 from recovery_nb.errors import BadInputError
 from recovery_nb.events import Emit, silent
 from recovery_nb.records.batch import moment
-from recovery_nb.sources.base import Kind, Typing
+from recovery_nb.sources.base import AS_OF, Kind, Typing
 from recovery_nb.sources.oplog.source import OplogSource
 from recovery_nb.sources.oplog.state import WrittenState, write_state
 from recovery_nb.sources.oplog.times import parse_time
@@ -57,7 +57,9 @@ def state_at(
 
 def _base(entries: Sequence[SourceEntry], at: int) -> SourceEntry | None:
     """Return the newest backup that was taken before; None where the sources hold no backup that can be a base."""
-    backups = [entry for entry in entries if entry.kind in _BASES and entry.typing is Typing.FULL]
+    backups = [
+        entry for entry in entries if entry.kind in _BASES and entry.typing is Typing.FULL and entry.taken_from != AS_OF
+    ]
     before = [entry for entry in backups if _taken(entry) <= at]
     if backups and not before:
         first = min(backups, key=_taken)

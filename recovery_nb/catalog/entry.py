@@ -43,6 +43,7 @@ class SourceEntry(BaseModel):
         optime: The exact point of the read as (seconds, increment), where it was at one point and is known.
         checksum_ok: Whether the checksum it carries holds; None where it carries none.
         collections: Records by the name that the source gives their collection; "" where it gives none.
+        versions: Where it holds several versions of a record over time: how many there are, by collection.
         buckets: The time-series among these, whose records here are buckets of measurements, with how many of those.
         fields: The top-level fields of the first records of each collection, with how many have them.
         keyless: By collection, how many records have no `_id`.
@@ -67,6 +68,7 @@ class SourceEntry(BaseModel):
     origin: str = ""
     checksum_ok: bool | None = None
     collections: dict[str, int] = Field(default_factory=dict)
+    versions: dict[str, int] = Field(default_factory=dict)
     buckets: dict[str, int] = Field(default_factory=dict)
     fields: dict[str, dict[str, int]] = Field(default_factory=dict)
     keyless: dict[str, int] = Field(default_factory=dict)

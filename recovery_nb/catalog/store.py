@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import bson
+import duckdb
 from bson import json_util
 
 from recovery_nb.catalog.entry import DamageEntry, SourceEntry
@@ -36,7 +37,7 @@ from recovery_nb.sources.discover import open_source
 from recovery_nb.sources.gridfs import GridFSCheck
 from recovery_nb.sources.tree import Tree
 
-__all__ = ["Catalog", "digest_of"]
+__all__ = ["Catalog", "digest_of", "plain", "preview", "sha256_of", "sound"]
 
 _SAMPLES = 3
 _FIELD_SAMPLE = 200
@@ -44,6 +45,8 @@ _MAX_DAMAGE = 1_000
 _SMALL = 256 * 1024
 _HASHED = 8 * 1024 * 1024
 _PREVIEW = 500
+_SHOWN_DEPTH = 100
+"""No record that is nested deeper is shown: what writes an entry as JSON goes no deeper than 250."""
 
 
 def digest_of(source: FileSource) -> str:
@@ -57,11 +60,22 @@ def digest_of(source: FileSource) -> str:
     whole = hashlib.sha256()
     files = source.files()
     for file in files:
-        content = _sha256(file.open())
+        content = sha256_of(file.open())
         if source.kind not in (Kind.DUMP, Kind.FILES):
             return content.hex()
         whole.update(file.name.encode() + b"\x00" + content)
     return whole.hexdigest()
+
+
+def _distinct(table: Path) -> Counter[str]:
+    """Count the records of a table that holds several versions of them, by collection."""
+    with duckdb.connect() as db:
+        rows = db.execute(
+            """SELECT collection, count(DISTINCT key) + count(*) FILTER (key IS NULL) FROM read_parquet(?)
+               GROUP BY collection""",
+            [str(table)],
+        ).fetchall()
+    return Counter(dict(rows))
 
 
 def _identifier(source: FileSource, digest: str) -> str:
@@ -70,7 +84,7 @@ def _identifier(source: FileSource, digest: str) -> str:
     return hashlib.sha256(read_as.encode()).hexdigest()[:16]
 
 
-def _sha256(content: Content) -> bytes:
+def sha256_of(content: Content) -> bytes:
     """Hash content in large pieces: for each, a thread must wait for the interpreter's lock."""
     digest, position = hashlib.sha256(), 0
     while piece := content.read_at(position, _HASHED):
@@ -107,12 +121,18 @@ def _moment(seconds: float) -> datetime:
 
 
 def plain(record: bytes) -> object:
-    """Return a record as JSON values, for eyes: relaxed Extended JSON; None where it does not decode."""
+    """Return a record as JSON values, for eyes: relaxed Extended JSON; None if it does not decode or is too deep."""
     try:
         document = bson.decode(record, CODEC)
+        value = json.loads(json_util.dumps(document, json_options=json_util.RELAXED_JSON_OPTIONS))
     except Exception:
         return None
-    return json.loads(json_util.dumps(document, json_options=json_util.RELAXED_JSON_OPTIONS))
+    return value if _is_shallow(value) else None
+
+
+def _is_shallow(value: object, left: int = _SHOWN_DEPTH) -> bool:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return left > 0 and all(_is_shallow(one, left - 1) for one in inside)
 
 
 class _Facts:
@@ -120,7 +140,9 @@ class _Facts:
 
     def __init__(self) -> None:
         self.collections: Counter[str] = Counter()
+        self.versions: Counter[str] = Counter()
         self.buckets: Counter[str] = Counter()
+        self.timed = False
         self.fields: dict[str, Counter[str]] = {}
         self.keyless: Counter[str] = Counter()
         self.samples: list[object] = []
@@ -131,8 +153,14 @@ class _Facts:
         if batch.collection.startswith(BUCKETS):
             name = batch.collection.removeprefix(BUCKETS)
             self.buckets[name] += len(batch)
-            self.collections[name] += sum(map(count, batch.records))
+            for record, offset, length in zip(batch.records, batch.offsets, batch.lengths, strict=True):
+                try:
+                    self.collections[name] += count(record)
+                except InvalidRecordError as error:
+                    reason = f"a bucket whose measurements cannot be counted: {error}"
+                    self.harm(Damage(batch.member, offset, length, reason, batch.collection))
             return
+        self.timed = self.timed or batch.at is not None
         seen = self.collections[batch.collection]
         self.collections[batch.collection] += len(batch)
         fields = self.fields.setdefault(batch.collection, Counter())
@@ -288,7 +316,13 @@ class Catalog:
         if not path.is_file():
             return None
         known = SourceEntry.model_validate_json(path.read_bytes())
-        return known if known.path == source.path.absolute() and known.modified == stats.modified else None
+        if known.path == source.path.absolute():
+            return known if known.modified == stats.modified else None
+        if not self.tree.exists(known.path):
+            return None  # it was moved: the entry takes its new place
+        # A copy of what is still there: the entry stays as it is, and is handed out with the place that was asked for.
+        name = source.path.name
+        return known.model_copy(update={"path": source.path.absolute(), "name": name, "modified": stats.modified})
 
     @staticmethod
     def _publish(work: Path, folder: Path) -> None:
@@ -323,6 +357,9 @@ class Catalog:
             for problem in files.problems():
                 facts.harm(problem)
             facts.keyless = rows.keyless
+        if facts.timed:
+            facts.versions = facts.collections
+            facts.collections = _distinct(table)
         return facts
 
     @staticmethod
@@ -344,7 +381,7 @@ class Catalog:
             taken_from=header.taken_from if header.taken_at else "modification time",
             optime=header.optime, version=header.version, origin=header.origin,
             checksum_ok=_checksum_ok(source, header),
-            collections=dict(facts.collections), buckets=dict(facts.buckets),
+            collections=dict(facts.collections), versions=dict(facts.versions), buckets=dict(facts.buckets),
             fields={name: dict(count) for name, count in facts.fields.items()},
             keyless=dict(facts.keyless), samples=facts.samples, damage=facts.harms(),
             options={name: _jsonable(options) for name, options in header.options.items()},

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from recovery_nb.catalog.entry import SourceEntry
 from recovery_nb.errors import BadInputError
+from recovery_nb.sources.base import Kind
 
 __all__ = ["Placement", "place", "stem_collection"]
 
@@ -56,7 +57,7 @@ def _by_fields(fields: Set[str], known: Mapping[str, Set[str]]) -> tuple[str, st
 def _unnamed(source: SourceEntry, known: Mapping[str, Set[str]], wanted: str, target: str) -> tuple[str, str]:
     if wanted:
         return wanted, "named by the user"
-    hint = stem_collection(source.name)
+    hint = stem_collection(source.path.parent.name if source.kind is Kind.FILES else source.name)
     hint = "" if "$" in hint else hint  # no collection has such a name
     fields = set(source.fields.get("", {}))
     if hint in known and (fields & known[hint] or not fields):
@@ -112,6 +113,11 @@ def place(
                 placed.append(Placement(source, given, name, reason))
     if strangers and not placed:
         raise strangers[0]
+    if collection and not placed and any(collection in source.buckets for source in sources):
+        raise BadInputError(
+            f"{collection} is a time-series, whose measurements are not compared record by record",
+            hint="leave out --collection, or name another",
+        )
     if collection and not placed:
         names = sorted({name for source in sources for name in source.collections if name} | set(known))
         raise BadInputError(

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from recovery_nb.catalog.entry import SourceEntry
 from recovery_nb.catalog.store import Catalog
-from recovery_nb.compare.model import Counts, Status
+from recovery_nb.compare.model import ChangeKind, Counts, Status
 from recovery_nb.compare.readings import Readings, load_evidence
 from recovery_nb.errors import BadInputError
 from recovery_nb.reports.html import chip, chips, facts, join, table
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "Summary"]
 
 _SHOWN = 100
+_FEW = 20
+_NAMED = "named by the source"
 _FOR_EYES = [
     "collection",
     "key",
@@ -188,12 +190,13 @@ class Comparison:
 
     @cached_property
     def corrupt(self) -> pd.DataFrame:
-        """Stretches of the sources that could not be read."""
-        columns = ["collection", "source_name", "member", "offset", "length", "note"]
+        """Stretches of the sources that could not be read; `readable` is what could be, of a record that is named."""
+        columns = ["collection", "key", "source_name", "member", "offset", "length", "note", "changes"]
         frame: pd.DataFrame = pq.read_table(
             self.table, columns=columns, filters=[("status", "=", "corrupt")]
         ).to_pandas()
-        return frame.rename(columns={"source_name": "source", "note": "reason"})
+        frame["changes"] = frame["changes"].map(_readable)
+        return frame.rename(columns={"source_name": "source", "note": "reason", "changes": "readable"})
 
     @cached_property
     def fields(self) -> pd.DataFrame:
@@ -237,5 +240,32 @@ class Comparison:
                 caption=f"{self.summary.database}, read {read}, against {len(self.sources)} sources",
             ),
             table(heads, shown, total=of, caption="Differences") if shown else "",
+            self._partial_records(),
+            self._inferred_collections(),
             facts({"note": "; ".join(remarks)}) if remarks else "",
         )
+
+    def _partial_records(self) -> str:
+        """Return the first damaged records of which something can be read; such a one is restored only if named."""
+        heads = ["collection", "key", "source_name", "offset"]
+        damaged = self.rows((Status.CORRUPT,), columns=("status", *heads, "changes"))
+        found = ([*(row[name] for name in heads), left] for row in damaged if (left := _readable(row["changes"])))
+        shown = list(islice(found, _FEW))
+        columns = ["collection", "key", "source", "at byte", "what can be read"]
+        return table(columns, shown, caption="Damaged records, the first of them") if shown else ""
+
+    def _inferred_collections(self) -> str:
+        """Return which collection the records of sources were taken for that name none, and why."""
+        rows = [
+            [one["source"], one["collection"], one["reason"]]
+            for one in self.summary.placements
+            if one["reason"] != _NAMED
+        ]
+        heads = ["source", "its records are taken for", "because"]
+        return table(heads, rows, total=len(rows), caption="Collections that were inferred") if rows else ""
+
+
+def _readable(changes: str) -> str:
+    """Return what could be read of a damaged record, "" if nothing, from a row's `changes`."""
+    parts: list[dict[str, str]] = json.loads(changes or "[]")
+    return next((part["source"] for part in parts if part["kind"] == ChangeKind.PARTIAL), "")

@@ -56,6 +56,7 @@ class Action(StrEnum):
     """Cannot be written; it counts as failed."""
 
 
+_WRITES = (Action.INSERT, Action.REPLACE, Action.MERGE, Action.OVERLAY)
 _ACTIONS = {str(action): action for action in Action}
 
 
@@ -135,7 +136,7 @@ class Write:
     @property
     def writes(self) -> bool:
         """Whether it changes the database."""
-        return self.action in (Action.INSERT, Action.REPLACE, Action.MERGE, Action.OVERLAY)
+        return self.action in _WRITES
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +167,8 @@ class Plan:
 
     @property
     def to_write(self) -> int:
-        """How many records it would insert, replace or merge."""
-        return sum(self.counts.get(action, 0) for action in (Action.INSERT, Action.REPLACE, Action.MERGE))
+        """How many records it would insert, replace, merge or overlay."""
+        return sum(self.counts.get(action, 0) for action in _WRITES)
 
     def writes(self) -> Iterator[Write]:
         """Yield every row in order; memory is bounded by some thousand of them."""

@@ -16,6 +16,7 @@ from recovery_nb.records.salvage import MAX_FIELDS
 from recovery_nb.sources.archive_format import TERMINATOR, border, listing
 from recovery_nb.sources.base import BATCH_BYTES
 from recovery_nb.sources.content import Content, Gap
+from recovery_nb.sources.resync import View
 
 __all__ = ["Extent", "Search", "Window"]
 
@@ -38,6 +39,7 @@ class Window:
     """The stretch of content that is in memory: it moves along with the reading, and never reaches over a gap.
 
     Attributes:
+        content: The content.
         base: Where it begins in the content.
         data: Its bytes.
         gap: The gap at which it ends, if one does end it.
@@ -45,7 +47,7 @@ class Window:
     """
 
     def __init__(self, content: Content) -> None:
-        self._content = content
+        self.content = content
         self.base, self.data, self.ended = 0, b"", False
         self.gap: Gap | None = None
 
@@ -54,7 +56,7 @@ class Window:
         have = self.base + len(self.data) - at
         if not (self.base <= at and (have >= length or (self.ended and have >= 0))):
             wanted = length + BATCH_BYTES
-            data = self._content.read_at(at, wanted)
+            data = self.content.read_at(at, wanted)
             self.gap = self._gap(at, at + len(data))
             self.ended = self.gap is not None or len(data) < wanted
             self.base, self.data = at, data[: self.gap.position - at] if self.gap else data
@@ -65,13 +67,13 @@ class Window:
         start = at - self.base
         if start >= 0 and start + length <= len(self.data):
             return self.data[start : start + length]
-        data = self._content.read_at(at, length)
+        data = self.content.read_at(at, length)
         gap = self._gap(at, at + len(data))
         return data[: gap.position - at] if gap else data
 
     def raw(self, at: int, length: int) -> bytes:
         """Return `length` bytes from `at` on, over gaps too; fewer only where the content ends."""
-        return self._content.read_at(at, length)
+        return self.content.read_at(at, length)
 
     def leave_gap(self, at: int) -> None:
         """Forget what is before the gap that ends the window, if reading goes on at `at`, right behind it."""
@@ -88,7 +90,7 @@ class Window:
 
     def _gap(self, start: int, stop: int) -> Gap | None:
         """Return the first gap behind `start` and not behind `stop`."""
-        gaps = self._content.gaps
+        gaps = self.content.gaps
         number = bisect_right(gaps, start, key=_position)
         return gaps[number] if number < bisect_left(gaps, stop + 1, key=_position) else None
 
@@ -116,6 +118,7 @@ class Search:
 
     def __init__(self, window: Window, *, prelude: bool = False) -> None:
         self._window, self._prelude = window, prelude
+        self._view = View(window.content)
         self._allowance, self._reached = _ALLOWANCE, 0
         self._begins = {b"_id"}
 
@@ -223,6 +226,8 @@ class Search:
         if document[5:8] == b"db\x00" and b"db" not in self._begins:
             return border(document) is not None or (self._prelude and listing(document) is not None)
         after = at + len(document)
+        if not self._view.is_record(at, after):
+            return False
         following = self._window.read(after, _HEAD)
         if following[:4] == TERMINATOR or self._plausible(following) or not self._window.raw(after, 1):
             return True

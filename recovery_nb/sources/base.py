@@ -12,7 +12,10 @@ from typing import Protocol
 from recovery_nb.records.batch import Damage, RecordBatch, Ref
 from recovery_nb.sources.content import File
 
-__all__ = ["BATCH_BYTES", "BATCH_RECORDS", "BUCKETS", "FileSource", "Header", "Kind", "Typing"]
+__all__ = ["AS_OF", "BATCH_BYTES", "BATCH_RECORDS", "BUCKETS", "FileSource", "Header", "Kind", "Typing"]
+
+AS_OF = "the time asked for"
+"""Where the time of a state comes from that was put together from an oplog: no backup, and no base for another."""
 
 BUCKETS = "system.buckets."
 """How the collection is called that keeps a time-series: its records are buckets of measurements."""

@@ -15,7 +15,7 @@ from bson.codec_options import DatetimeConversion
 from recovery_nb.errors import DamagedSourceError
 from recovery_nb.records.batch import MAX_RECORD_BYTES, Damage, RecordBatch, Ref
 from recovery_nb.records.salvage import leading_fields
-from recovery_nb.sources.base import Header, Kind, Typing
+from recovery_nb.sources.base import AS_OF, Header, Kind, Typing
 from recovery_nb.sources.content import MANIFEST, Content, File, Folder
 from recovery_nb.sources.framing import frame, is_whole
 
@@ -24,7 +24,8 @@ __all__ = ["METADATA", "PRELUDE", "BsonSource", "DumpSource", "fetched", "parsed
 _BSON = ".bson"
 METADATA = ".metadata.json"
 PRELUDE = "prelude.json"
-_MANIFEST_FORMATS = frozenset({"recovery_nb.backup", "recovery_nb.state"})
+_TAKEN_FROM = {"recovery_nb.backup": "manifest", "recovery_nb.state": AS_OF}
+"""By the format that a manifest states: what its time is. A state is what it was put together for, not a reading."""
 _OPTIONS = json_util.JSONOptions(tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
 
@@ -116,7 +117,7 @@ class DumpSource:
                 options[_named(metadata, file.name.removesuffix(METADATA))] = metadata
         return Header(
             taken_at=taken_at,
-            taken_from="manifest" if taken_at else "",
+            taken_from=_TAKEN_FROM[str(manifest["format"])] if taken_at else "",
             optime=_optime(manifest.get("cluster_time")),
             version=str(manifest.get("version") or prelude.get("ToolVersion") or ""),
             origin=str(manifest.get("database") or self.path.name),
@@ -167,7 +168,7 @@ class DumpSource:
         for place in (self._folder.files, self._folder.above):
             for file in place:
                 manifest = _metadata(file) if file.name == MANIFEST else None
-                if manifest and manifest.get("format") in _MANIFEST_FORMATS:
+                if manifest and manifest.get("format") in _TAKEN_FROM:
                     return cast("dict[str, Any]", manifest)
         return {}
 

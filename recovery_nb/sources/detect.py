@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 
 from recovery_nb.errors import BadInputError, DamagedSourceError
@@ -15,6 +16,7 @@ from recovery_nb.sources.csv_files import CsvSource, looks_like_csv
 from recovery_nb.sources.framing import looks_like_bson
 from recovery_nb.sources.json_files import JsonSource, looks_like_json
 from recovery_nb.sources.log_files import LogSource, looks_like_json_log, looks_like_log
+from recovery_nb.sources.log_lines import line_time
 from recovery_nb.sources.oplog.entries import looks_like_oplog
 from recovery_nb.sources.oplog.source import OplogSource
 from recovery_nb.sources.oplog.survey import databases as oplog_databases
@@ -124,6 +126,9 @@ def _text(file: File, head: bytes) -> FileSource:
         return LogSource(file)
     if looks_like_json(head):
         return JsonSource(file)
+    if file.name.endswith(_JSON_NAMES) and not _is_stamped(head):
+        with suppress(DamagedSourceError):  # its beginning is damaged, or lost
+            return JsonSource(file)
     if _SQL.search(head[:4096]):
         raise BadInputError(
             f"{file.path} is a dump of an SQL database, which is not read directly",
@@ -134,3 +139,9 @@ def _text(file: File, head: bytes) -> FileSource:
     if looks_like_log(head) or (file.name.endswith(_JSON_NAMES) and _OBJECT.search(head)):
         return LogSource(file)
     raise UnknownFormatError(f"{file.path} holds no format that is known", hint=_KNOWN)
+
+
+def _is_stamped(head: bytes) -> bool:
+    """Return whether one of the first lines that are whole, and no JSON, begins with a time."""
+    lines = [line.lstrip() for line in head.split(b"\n")[:4]]
+    return any(line_time(line[:40]) is not None for line in lines[1:] or lines if line[:1] not in b'{}[]",')

@@ -13,7 +13,7 @@ from recovery_nb.records.batch import MAX_RECORD_BYTES, Damage, RecordBatch
 from recovery_nb.records.elements import invalid_reason as _reason
 from recovery_nb.records.salvage import leading_fields
 from recovery_nb.sources.base import BATCH_BYTES, BATCH_RECORDS
-from recovery_nb.sources.content import Content
+from recovery_nb.sources.content import UNKNOWN_SIZE, Content
 from recovery_nb.sources.resync import SMALLEST, looks_like_document, next_document
 
 __all__ = ["frame", "is_whole", "looks_like_bson"]
@@ -82,33 +82,43 @@ def frame(content: Content, *, member: str, collection: str) -> Iterator[RecordB
         wanted = min(4 * wanted, BATCH_BYTES)
         offsets = list(accumulate(map(len, records), initial=position))
         keep, begin = len(records), position + stop
-        doubtful, resume, doubt = _first_false(content, records, offsets, buffer, ended=ended or bool(reason))
+        doubtful, resume, doubt = _doubtful(content, records, offsets, buffer, ended=ended, broken=bool(reason))
         if doubtful < keep:
             keep, begin, reason, gap = doubtful, offsets[doubtful], doubt, None
         elif not ended and not reason and keep > 1:
             keep -= 1  # the last one is read again: what follows it will tell whether its length was true
             begin = offsets[keep]
-        elif reason and keep:
-            last = _last(records)
-            resume = next_document(content, offsets[last] + 1, stop=offsets[last + 1], past=offsets[last + 1] + 1)
-            if resume < offsets[last + 1]:  # it holds the beginning of the next one
-                keep, begin, doubtful, gap = last, offsets[last], -1, None
-            elif not position and next_document(content, 0, stop=1):  # the file's head is cut: these are in a record
-                keep, begin, doubtful, gap = 0, 0, -1, None
-                resume = next_document(content, offsets[-1])
+        elif reason:
+            resume = next_document(content, begin + 1, stop=gap.position if gap else UNKNOWN_SIZE)
+            gap = gap if gap and resume >= gap.position else None
         if keep:
             yield RecordBatch(collection, member, records[:keep], offsets[:keep], list(map(len, records[:keep])))
         position = begin
         if gap:
             reason, resume, passed = gap.reason, next_document(content, gap.position), passed + 1
-        elif reason and doubtful == len(records):
-            resume = next_document(content, begin + 1)
         if reason:
             stretch = content.read_at(begin, min(resume - begin, MAX_RECORD_BYTES))
             yield Damage(member, begin, resume - begin, reason, collection, leading_fields(stretch))
             position, wanted = resume, _BEHIND_DAMAGE
     for gap in content.gaps[passed:]:
         yield Damage(member, gap.position, 0, gap.reason, collection)
+
+
+def _doubtful(
+    content: Content, records: list[bytes], offsets: list[int], buffer: bytes, *, ended: bool, broken: bool
+) -> tuple[int, int, str]:
+    """Return what `_first_false` does; where something broken follows, look closely at what stands before it too."""
+    number, resume, doubt = _first_false(content, records, offsets, buffer, ended=ended or broken)
+    if number < len(records) or not (records and broken):
+        return number, resume, doubt
+    last = _last(records)
+    end = offsets[last + 1]
+    resume = next_document(content, offsets[last] + 1, stop=end, past=end + 1)
+    if resume < end:
+        return last, resume, "a record with a false length: the next one begins in it"
+    if not offsets[0] and next_document(content, 0, stop=1):
+        return 0, next_document(content, offsets[-1]), "what is left of a record whose beginning is cut off"
+    return number, offsets[-1], ""
 
 
 def _first_false(

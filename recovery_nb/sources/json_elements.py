@@ -17,7 +17,7 @@ from recovery_nb.records.extended_json import NotARecordError
 from recovery_nb.records.salvage import leading_json_fields
 from recovery_nb.sources.content import UNKNOWN_SIZE
 from recovery_nb.sources.json_resync import Resync
-from recovery_nb.sources.json_text import RECORD_LIMIT, NoEndError, Text, is_beginning
+from recovery_nb.sources.json_text import RECORD_LIMIT, Budget, NoEndError, Text, is_beginning
 
 __all__ = ["Elements", "Found", "Walker"]
 
@@ -75,21 +75,27 @@ class Elements:
         convert: Turns the text of one object into what is wanted of it, or raises `NotARecordError`.
         closing: The brackets that close what they are in; b"" for a sequence, which goes on to the end of the file.
             None where the damage that hid its beginning left open which of both it is.
+        budget: How much may be looked at in vain.
     """
 
     def __init__(
-        self, text: Text, collection: str, *, convert: Callable[[bytes], bytes], closing: bytes | None
+        self,
+        text: Text,
+        collection: str,
+        *,
+        convert: Callable[[bytes], bytes],
+        closing: bytes | None,
+        budget: Budget | None = None,
     ) -> None:
         self._text = text
         self._collection = collection
         self._convert = convert
         self._closing = closing
-        self._resync = Resync(text, closing)
+        self._budget = budget or Budget()
+        self._resync = Resync(text, closing, self._budget)
         self._border: _Border | None = None
         self._last = 0
         self._hits = self._misses = 0
-        # How much may still be looked at in vain: it grows with what was read.
-        self._allowance = RECORD_LIMIT
 
     def read(self, pos: int) -> Walker:
         """Read from `pos` on, the first byte after the opening bracket if there is one."""
@@ -101,7 +107,7 @@ class Elements:
                 if self._closing:
                     yield self._damage(began, text.size, "the file ends before its list is closed")
                 return pos
-            if byte == b"]" and self._closing != b"":
+            if byte == b"]" and self._closing != b"" and self._may_end(pos + 1):
                 return pos + 1
             if byte == b",":
                 pos += 1
@@ -110,7 +116,7 @@ class Elements:
                 pos = yield from self._read_guessing(pos, self._border)
             began = pos
             pos = yield from self._read_counting(pos, byte)
-            self._allowance = min(RECORD_LIMIT, self._allowance + 4 * (pos - began))
+            self._budget.gain(pos - began)
 
     def _read_guessing(self, pos: int, border: _Border) -> Walker:
         """Read records as long as the border between the last two is where the next one ends."""
@@ -150,7 +156,7 @@ class Elements:
             if byte != b"{" and text.byte(text.skip_space(end)) in _NO_ELEMENT:
                 raise NoEndError("broken", end)
         except NoEndError as error:
-            self._allowance -= 8 * (error.reached - pos)
+            self._budget.spend(4 * (error.reached - pos))
             return (yield from self._recover(pos, error))
         if byte != b"{":
             yield self._damage(pos, end, f"{_KINDS.get(byte, 'a number')} where a record is expected")
@@ -173,15 +179,15 @@ class Elements:
 
     def _limit(self, pos: int) -> int:
         """Return how far the end of a value is looked for: where many had none, no further than the next line."""
-        if self._allowance > _REACH:
+        if self._budget.left > 0:
             return RECORD_LIMIT
         line = self._text.find(b"\n{", pos, pos + RECORD_LIMIT)
-        return max(line - pos, 1) if line >= 0 else max(self._allowance, _LITTLE)
+        return max(line - pos, 1) if line >= 0 else _LITTLE
 
     def _recover(self, pos: int, error: NoEndError) -> Walker:
         """Leave a record that has no end, for the next one that can be told."""
         text = self._text
-        cut = error.cause == "eof" and text.end() - pos <= RECORD_LIMIT and is_beginning(text.slice(pos, text.end()))
+        cut = error.cause == "eof" and self._may_be_cut(pos)
         following = self._resync.next_record(pos + 1, usual=self._last, cut=cut)
         if following < 0 and cut:
             yield self._damage(pos, text.end(), "the file ends inside a record")
@@ -195,6 +201,18 @@ class Elements:
             reason = f"more than {RECORD_LIMIT >> 20} MiB without the end of a record"
         yield self._damage(pos, end, reason)
         return end
+
+    def _may_end(self, pos: int) -> bool:
+        """Return whether what follows a closing bracket does not say that it closed a list in a record."""
+        return self._closing != b"]" or self._text.byte(self._text.skip_space(pos)) not in (b",", b"}", b"]", b":")
+
+    def _may_be_cut(self, pos: int) -> bool:
+        """Return whether the rest of the text is valid as far as it goes."""
+        length = self._text.end() - pos
+        if length > RECORD_LIMIT or self._budget.left <= 0:
+            return False
+        self._budget.spend(length)
+        return is_beginning(self._text.slice(pos, pos + length))
 
     def _learn(self, end: int) -> None:
         """Learn what parts this record from the next one."""

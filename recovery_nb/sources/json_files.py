@@ -41,7 +41,7 @@ _NAMED_DATE = re.compile(
 def looks_like_json(head: bytes) -> bool:
     """Return whether a file that begins with `head` may be JSON: by its content, not by its name."""
     text = head.removeprefix(_BOM).lstrip(b" \t\r\n\x1e")
-    if not text or b"\0" in text:
+    if not text or b"\0" in text[:4]:  # further on, NULs are damage
         return False
     return bool(re.match(rb'\[\s*(?:[\[{\]"0-9tfn-]|$)|\{\s*(?:"|\}|$)', text))
 

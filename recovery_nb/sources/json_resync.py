@@ -10,7 +10,7 @@ import re
 from enum import Enum
 
 from recovery_nb.sources.content import UNKNOWN_SIZE, Memory
-from recovery_nb.sources.json_text import RECORD_LIMIT, NoEndError, Text, is_json
+from recovery_nb.sources.json_text import RECORD_LIMIT, Budget, NoEndError, Text, is_json
 
 __all__ = ["Resync"]
 
@@ -18,14 +18,12 @@ _OPENING = re.compile(rb'\{\s*+"[^"\\\x00-\x1f]{0,200}"\s*+:')
 _FIRST_TWO = re.compile(rb'\{\s*+"([^"\\\x00-\x1f]{0,200})"\s*+:\s*+')
 _NAME = re.compile(rb'\s*+,\s*+"([^"\\\x00-\x1f]{0,200})"\s*+:')
 _FIELD_BEFORE = re.compile(rb'"\s*+:\s*+(?:\[\s*+)?+\Z')
-_ALLOWANCE = 16 * 1024 * 1024
-"""How many bytes may be looked at in vain beyond some times what was passed: it bounds the time."""
-_GAIN = 16
 
 _FAR = 256 * 1024
 """A list that goes on for this long, and for this many times a record's length, is in no record."""
 _TIMES = 16
 _FOLLOWERS = 4
+_MANY = 8
 _PROVED = 256 * 1024
 _LEARNED = 100
 _REMEMBERED = 100_000
@@ -45,13 +43,14 @@ class Resync:
     Args:
         text: The text.
         closing: The brackets that close what records are in; None where that is not known.
+        budget: How much may be looked at in vain.
     """
 
-    def __init__(self, text: Text, closing: bytes | None) -> None:
-        self._text, self._closing = text, closing
+    def __init__(self, text: Text, closing: bytes | None, budget: Budget | None = None) -> None:
+        self._text, self._closing, self._budget = text, closing, budget or Budget()
         self._starts: set[tuple[bytes, bytes]] = set()
         self._inside: set[int] = set()  # where objects within damaged records end
-        self._left, self._cut = _ALLOWANCE, False
+        self._cut = False
         self.learning = True
 
     def learn(self, start: int, end: int) -> bool:
@@ -64,8 +63,13 @@ class Resync:
         begins = self._start(self._text.slice(start, min(end, start + RECORD_LIMIT)))
         if begins in self._starts:
             return True
-        self._gain(end - start)
-        if self._climb(start, [end], [], _FAR) is _Verdict.INSIDE:
+        self._budget.gain(end - start)
+        ends = [end]
+        if (
+            (self._starts or not self._closing)
+            and self._climb(start, ends, [], _FAR) is _Verdict.INSIDE
+            and len(ends) < _MANY
+        ):
             return False
         self._starts.add(begins)
         self.learning = len(self._starts) < _LEARNED
@@ -92,11 +96,11 @@ class Resync:
                 reached = text.base + len(text.data)
                 if reached >= min(text.size, stop):
                     return -1
-                self._gain(reached - pos)
+                self._budget.gain(reached - pos)
                 pos = max(pos + 1, reached - _OVERLAP)
                 continue
             candidate = text.base + found.start()
-            self._gain(candidate - pos)
+            self._budget.gain(candidate - pos)
             pos = candidate + 1
             try:
                 end = self._value_end(candidate)
@@ -109,46 +113,48 @@ class Resync:
             pos = end
         return -1
 
-    def _gain(self, length: int) -> None:
-        """Allow for more to be looked at, as so many bytes of the text were passed."""
-        self._left = min(_ALLOWANCE, self._left + _GAIN * length)
-
     def _is_sound(self, start: int, end: int) -> bool:
         """Return whether a value, whose brackets match, is valid besides."""
+        self._budget.spend(end - start)
         return is_json(self._text.slice(start, end))
 
     def _value_end(self, pos: int) -> int:
         """Return where a value ends, if looking for that is still allowed."""
-        if self._left <= 0:
+        if self._budget.left <= 0:
             raise NoEndError("limit", pos)
         try:
             end = self._text.value_end(pos, limit=RECORD_LIMIT, keep=True)
         except NoEndError as error:
-            self._left -= error.reached - pos
+            self._budget.spend(4 * (error.reached - pos))
             raise
-        self._left -= end - pos
+        self._budget.spend(end - pos)
         return end
 
     def _is_record(self, start: int, end: int, usual: int) -> bool:
+        """Return whether a valid object is a record, and remember where it ends if it is none."""
         text, ends, followers = self._text, [end], list[int]()
         verdict = self._climb(start, ends, followers, max(_FAR, _TIMES * usual))
-        known = not self._starts or self._start(text.slice(start, end)) in self._starts
-        if verdict is _Verdict.RECORD and self._closing == b"" and followers:
+        if self._closing == b"" and followers and verdict is _Verdict.RECORD:
             verdict = _Verdict.UNKNOWN  # no commas part the records of a sequence
-        if verdict is _Verdict.UNKNOWN:
-            del ends[1:]
-            before = text.slice(max(0, start - _OVERLAP), start)
-            verdict = _Verdict.RECORD if known and not self._cut and not _FIELD_BEFORE.search(before) else _Verdict.INSIDE
-        elif not known and verdict is _Verdict.RECORD and _FIELD_BEFORE.search(text.slice(max(0, start - _OVERLAP), start)):
-            del ends[1:]
+        known = not self._starts or self._start(text.slice(start, end)) in self._starts
+        if self._cut and not (known and self._starts):
             verdict = _Verdict.INSIDE
-        elif not known and any(self._start(text.slice(one, one + _WINDOW)) in self._starts for one in followers):
-            return False  # damage hides where the list that it is in ends, and records follow
-        if verdict is _Verdict.INSIDE:
-            if len(self._inside) > _REMEMBERED:
-                self._inside.clear()
-            self._inside.update(ends)
-        return verdict is _Verdict.RECORD
+        is_field = bool(_FIELD_BEFORE.search(text.slice(max(0, start - _OVERLAP), start)))
+        if verdict is _Verdict.RECORD and not known and not is_field:
+            # If records follow one that is none, damage hides where the list that it is in ends.
+            return not any(self._start(text.slice(one, one + _WINDOW)) in self._starts for one in followers)
+        if verdict is _Verdict.INSIDE and len(ends) >= _MANY and not (self._cut or is_field):
+            verdict = _Verdict.UNKNOWN  # what is behind so many is another damage, or a list that began unseen
+        elif verdict is _Verdict.UNKNOWN and self._cut:
+            verdict = _Verdict.INSIDE
+        if known and (verdict is _Verdict.RECORD or (verdict is _Verdict.UNKNOWN and not is_field)):
+            return True
+        if verdict is not _Verdict.INSIDE or self._cut:
+            del ends[1:]
+        if len(self._inside) > _REMEMBERED:
+            self._inside.clear()
+        self._inside.update(ends)
+        return False
 
     def _climb(self, start: int, ends: list[int], followers: list[int], far: int) -> _Verdict:
         """Read on behind an object, and behind what it is in, until that tells whether it is a record.
@@ -169,42 +175,50 @@ class Resync:
                 if not byte:
                     return self._at_end(closed)
                 if byte == b"{":  # objects without a comma between them are in nothing
-                    return _Verdict.INSIDE if closed else _Verdict.UNKNOWN if mixed else _Verdict.RECORD
+                    doubtful = mixed or self._closing
+                    return _Verdict.INSIDE if closed else _Verdict.UNKNOWN if doubtful else _Verdict.RECORD
                 if byte in (b"]", b"}"):
                     closed += byte
                     pos += 1
                     if closed == b"}" or not self._may_close(closed):
                         return _Verdict.INSIDE
                     continue
-                if byte != b",":
-                    return _Verdict.UNKNOWN
-                if closed and closed == self._closing:
-                    return _Verdict.INSIDE
+                if byte != b"," or (closed and closed == self._closing):
+                    return _Verdict.INSIDE if byte == b"," else _Verdict.UNKNOWN
                 pos = text.skip_space(pos + 1)
-                following = text.byte(pos)
-                if following == b"{" and closed:
+                if text.byte(pos) == b"{" and not closed:
+                    if len(followers) < _FOLLOWERS:
+                        followers.append(pos)
+                    pos = self._sound_end(pos)
+                    ends.append(pos)
+                    continue
+                named = self._is_name(pos)
+                if (named and not closed) or text.byte(pos) == b"{":
                     return _Verdict.INSIDE
-                end = self._value_end(pos)
-                if following == b'"' and text.byte(colon := text.skip_space(end)) == b":":
-                    if not closed:
-                        return _Verdict.INSIDE
-                    pos = text.skip_space(colon + 1)
-                    end = self._value_end(pos)
-                elif following == b"{":
-                    ends.append(end)
-                else:
-                    mixed = True
-                if not self._may_be_sound(pos, end):
-                    return _Verdict.UNKNOWN
-                if following == b"{" and len(followers) < _FOLLOWERS:
-                    followers.append(pos)
-                pos = end
+                pos, mixed = self._field_end(pos), not named
         except NoEndError:
             return _Verdict.UNKNOWN
 
-    def _may_be_sound(self, start: int, end: int) -> bool:
-        """Return whether a value is valid; of a long one, whether it may be a list of records."""
-        return self._is_sound(start, end) if end - start <= _PROVED else self._text.byte(start) == b"["
+    def _is_name(self, pos: int) -> bool:
+        text = self._text
+        return text.byte(pos) == b'"' and text.byte(text.skip_space(self._value_end(pos))) == b":"
+
+    def _field_end(self, pos: int) -> int:
+        """Return where a field, or an element that is none, ends."""
+        return self._sound_end(
+            self._text.skip_space(self._text.skip_space(self._value_end(pos)) + 1) if self._is_name(pos) else pos
+        )
+
+    def _sound_end(self, pos: int) -> int:
+        """Return where a value ends that is valid; a long one must only seem to be a list of records.
+
+        Raises:
+            NoEndError: It is not, or does not end.
+        """
+        end = self._value_end(pos)
+        if not (self._is_sound(pos, end) if end - pos <= _PROVED else self._text.byte(pos) == b"["):
+            raise NoEndError("broken", end)
+        return end
 
     def _may_close(self, closed: bytes) -> bool:
         """Return whether these brackets may close what records are in."""
@@ -214,7 +228,7 @@ class Resync:
 
     def _at_end(self, closed: bytes) -> _Verdict:
         if self._cut:
-            return _Verdict.INSIDE
+            return _Verdict.RECORD if closed and closed == self._closing else _Verdict.INSIDE
         if self._closing is None:
             return _Verdict.RECORD if closed else _Verdict.UNKNOWN
         if closed == self._closing:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from recovery_nb.sources.content import UNKNOWN_SIZE, Content
 
-__all__ = ["RECORD_LIMIT", "NoEndError", "Text", "is_beginning", "is_json"]
+__all__ = ["RECORD_LIMIT", "Budget", "NoEndError", "Text", "is_beginning", "is_json"]
 
 RECORD_LIMIT = 64 * 1024 * 1024
 """The longest text of one record, in bytes: four times what a server stores."""
@@ -20,7 +20,7 @@ RECORD_LIMIT = 64 * 1024 * 1024
 _CHUNK = 4 * 1024 * 1024
 
 # Byte order marks and record separators (RFC 7464) stand between values where files were joined.
-_SPACE = re.compile(rb"(?:[ \t\r\n\x1e]|\xef\xbb\xbf)*+")
+_SPACE = re.compile(rb"(?:[ \t\r\n\x1e]++|\xef\xbb\xbf)*+")
 _STRING = rb'"[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+"'
 _SKIP = re.compile(rb'[^"{}\[\]]*+(?:' + _STRING + rb'[^"{}\[\]]*+)*+')
 _BRACKET = re.compile(_SKIP.pattern + rb"[{}\[\]]")
@@ -28,6 +28,29 @@ _WHOLE_STRING = re.compile(_STRING)
 _STRING_BODY = re.compile(rb'"[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+')
 _SCALAR = re.compile(rb"(?:-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false|null|NaN|-?Infinity)(?![-+.\w])")
 _OPENING = frozenset(b"{[")
+
+
+class Budget:
+    """How much of a text may still be looked at in vain: it bounds the time that hostile text can take.
+
+    Attributes:
+        left: How many bytes. It grows with what is passed for good, up to where it began.
+    """
+
+    _MOST = 16 * 1024 * 1024
+    _GAIN = 16
+    _STEP = 128  # what looking costs, however little it is that is looked at
+
+    def __init__(self) -> None:
+        self.left = self._MOST
+
+    def spend(self, length: int) -> None:
+        """Take note that so many bytes were looked at."""
+        self.left -= length + self._STEP
+
+    def gain(self, length: int) -> None:
+        """Take note that so many bytes were passed."""
+        self.left = min(self._MOST, self.left + self._GAIN * length)
 
 
 class NoEndError(Exception):

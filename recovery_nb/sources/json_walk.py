@@ -13,7 +13,7 @@ from recovery_nb.records.extended_json import NotARecordError, to_bson
 from recovery_nb.sources.content import UNKNOWN_SIZE, Content
 from recovery_nb.sources.json_elements import Elements, Found, Walker
 from recovery_nb.sources.json_resync import Resync
-from recovery_nb.sources.json_text import RECORD_LIMIT, NoEndError, Text
+from recovery_nb.sources.json_text import RECORD_LIMIT, Budget, NoEndError, Text
 
 __all__ = ["Found", "Shape", "Walk"]
 
@@ -94,6 +94,7 @@ class Walk:
         self._content = content
         self._known = shape
         self._read_to = 0
+        self._budget = Budget()
         self._convert = convert
         self.facts: dict[str, object] = {}
         self.lists: dict[str, int] = {}
@@ -136,7 +137,7 @@ class Walk:
         yield from self._elements(Text(self._content), offset + 1, "", None)
 
     def _elements(self, text: Text, pos: int, collection: str, closing: bytes | None) -> Walker:
-        walker = Elements(text, collection, convert=self._convert, closing=closing).read(pos)
+        walker = Elements(text, collection, convert=self._convert, closing=closing, budget=self._budget).read(pos)
         return _attributed(walker) if collection else walker
 
     def _shape(self, text: Text, pos: int) -> Shape:
@@ -229,7 +230,7 @@ class Walk:
     def _salvaged(self, text: Text, error: NoEndError) -> Walker:
         """Read the records behind a place where the object that holds the lists is broken: whose they are, it hides."""
         start = text.skip_space(self._read_to)
-        found = Resync(text, None).next_record(start)
+        found = Resync(text, None, self._budget).next_record(start)
         if found < 0:
             if text.byte(start) or self._known is not Shape.BROKEN:
                 yield _rest(text, self._read_to, error)

@@ -24,7 +24,9 @@ from recovery_nb.sources.log_lines import (
     time_before,
 )
 from recovery_nb.sources.log_objects import LAYERS, Unescaped
-from recovery_nb.sources.log_search import Piece, Search
+from recovery_nb.sources.log_pieces import Piece
+from recovery_nb.sources.log_search import Search
+from recovery_nb.sources.typed import TypingSeen
 
 __all__ = ["LogSource", "looks_like_json_log", "looks_like_log"]
 
@@ -32,12 +34,6 @@ _WINDOW = 4 * 1024 * 1024
 _INDENT = 1024
 _BEFORE = 1024
 _PLAIN_JSON = re.compile(rb'\{\s*"')
-# As in any JSON: the relaxed form, too, writes NaN and the infinities as $numberDouble.
-_NUMBER_WRAPPER = re.compile(rb'"\$number(?:Int"\s*:|Double"\s*:\s*"-?[0-9])')
-_WRAPPER = re.compile(
-    rb'"\$(?:oid|date|binary|uuid|regex|regularExpression|code|symbol'
-    rb'|dbPointer|undefined|minKey|maxKey)"\s*:'
-)
 
 
 class LogSource:
@@ -62,7 +58,7 @@ class LogSource:
         self.doubted = False
         self.kind = Kind.LOG
         self.notes: Counter[str] = Counter()
-        self._typing = Typing.PLAIN
+        self._typing = TypingSeen()
         self._clock = Clock()
         self._timed_line = -1
 
@@ -81,7 +77,7 @@ class LogSource:
 
     def typing(self) -> Typing:
         """Return how much of BSON's types the records kept; known once `read` has been exhausted."""
-        return self._typing
+        return self._typing.typing
 
     def read(self) -> Iterator[RecordBatch | Damage]:
         """Yield every record, in batches of one collection each, and every damage.
@@ -90,7 +86,7 @@ class LogSource:
         broken.
         """
         content = self.file.open()
-        self._typing, self._clock, self._timed_line = Typing.PLAIN, Clock(), -1
+        self._typing, self._clock, self._timed_line = TypingSeen(), Clock(), -1
         self.notes.clear()
         yield from apart(content, self._batches(content))
         self.doubted = bool(content.doubt)
@@ -126,13 +122,13 @@ class LogSource:
                 continue
             if pending.is_full() or pending.is_timed() is not (at is not None):
                 yield from pending.batches()
-            self._learn_typing(piece.text)
+            self._typing.see(piece.text)
             pending.add(piece.collection, piece.record, offset, length, at)
         yield from pending.batches()
 
     def _found(self, content: Content) -> Iterator[tuple[int, Piece, int | None]]:
         """Yield what is found, with where the text it is in begins, and its time."""
-        search = Search(notes=self.notes)
+        search = Search(self.notes)
         base, begin, wanted = 0, 0, _WINDOW
         while len(text := content.read_at(base, begin + wanted)) > begin:
             final = len(text) < begin + wanted
@@ -184,13 +180,6 @@ class LogSource:
         if time is None and line:
             time = time_before(text, line - 1, since=since)
         self._clock.note(time)
-
-    def _learn_typing(self, text: bytes) -> None:
-        if self._typing is not Typing.FULL and b'"$' in text:
-            if _NUMBER_WRAPPER.search(text):
-                self._typing = Typing.FULL
-            elif self._typing is Typing.PLAIN and _WRAPPER.search(text):
-                self._typing = Typing.RELAXED
 
 
 class _Pending:

@@ -24,7 +24,8 @@ _MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep
 _MONTH = b"(" + b"|".join(_MONTHS) + b")"
 _CLOCK = rb"([01]\d|2[0-3]):([0-5]\d):([0-5]\d)"
 _ISO = re.compile(
-    rb"(?<!\d)(\d{4})([-/])(\d\d)\2(\d\d)[T ]" + _CLOCK + rb"(?:[.,](\d{1,9}))?(?: ?(Z|[-+]\d\d:?\d\d)(?!\d))?"
+    rb"(?<!\d)(\d{4}([-/])\d\d\2\d\d)[T ]((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)(?:[.,](\d{1,9}))?"
+    rb"(?: ?(Z|[-+]\d\d:?\d\d)(?!\d))?"
 )
 _ACCESS = re.compile(rb"(?<!\d)(\d\d)/" + _MONTH + rb"/(\d{4}):" + _CLOCK + rb" ([-+]\d{4})")
 _CTIME = re.compile(_MONTH + rb" {1,2}(\d{1,2}) " + _CLOCK + rb"(?:\.(\d{1,9}))? (\d{4})(?!\d)")
@@ -71,8 +72,10 @@ def line_time(line: bytes) -> float | None:
     head = line[:_REACH]
     try:
         if found := _ISO.search(head):
-            year, _, month, day, *time, fraction, zone = found.groups()
-            return _date(year, int(month), day, tuple(time), fraction, zone or b"")
+            day, mark, time, fraction, zone = found.groups()
+            day = day.replace(b"/", b"-") if mark == b"/" else day
+            whole = datetime.fromisoformat(f"{day.decode()}T{time.decode()}{zone.decode() if zone else 'Z'}")
+            return whole.timestamp() + (float(b"0." + fraction) if fraction else 0.0)
         if found := _ACCESS.search(head):
             day, name, year, *time, zone = found.groups()
             return _date(year, _MONTHS.index(name) + 1, day, tuple(time), None, zone)
@@ -213,7 +216,7 @@ def looks_like_log(head: bytes) -> bool:
         return True
     text = head.removeprefix(b"\xef\xbb\xbf")
     first = text.lstrip()
-    if b"\0" in text or first[:1] == b"{" or (first[:1] == b"[" and line_time(first[:40]) is None):
+    if 3 * text.count(b"\0") > len(text) or first[:1] == b"{" or (first[:1] == b"[" and line_time(first[:40]) is None):
         return False
     lines = [line for line in text.split(b"\n") if line.strip()]
     stamped = [_is_stamped(line) for line in lines]

@@ -12,6 +12,7 @@ from recovery_nb.sources.log_objects import shallow
 
 __all__ = [
     "BEGINS_AS_RECORD",
+    "SERVER_ENTRY",
     "Lead",
     "collection_in_line",
     "collection_in_object",
@@ -25,15 +26,21 @@ BEGINS_AS_RECORD = re.compile(
 )
 """How a record begins that has its identity first; a condition on the identity is none."""
 
+SERVER_ENTRY = b'{"t":{"$date":"'
+"""How an entry of MongoDB's own log begins."""
+
 _REACH = 96
 # What stands before an object is read backwards: `"docs": [` as `[ :"scod"`.
-_LIST = rb"\s*+(\[?)\s*+"
-_KEY = re.compile(_LIST + rb'("?)\\*+\s*+:\s*+"\\*+([\w@.$-]++)')
-_WORD = re.compile(_LIST + rb"[\"']?\\*+\s*+[=:(]?+\s*+[\"']?([\w@.$-]++)")
-_LISTED = re.compile(rb"\s*+\[")
-_NAMELESS = re.compile(_LIST + rb':\s*+"')
-_LINE_APART = re.compile(rb"[ \t\r]*+\n\s*+[^\s\[(=:,]")
-_NEXT = re.compile(rb"\s*+,\s*+\}")
+_LEAD = re.compile(
+    rb"""
+    (?P<apart>  [ \t\r]*+ \n \s*+ [^\s\[(=:,])
+    | (?P<next> \s*+ , \s*+ \})
+    | \s*+ (?P<list_of_key> \[?) \s*+ (?P<quote> "?) \\*+ \s*+ : \s*+ "\\*+ (?P<key> [\w@.$-]++)
+    | (?P<nameless> \s*+ \[? \s*+ : \s*+ ")
+    | \s*+ (?P<list> \[?) (?: \s*+ ["']? \\*+ \s*+ [=:(]?+ \s*+ ["']? (?P<word> [\w@.$-]++) )?
+    """,
+    re.VERBOSE,
+)
 
 _HOLDERS = frozenset(
     b"after before data doc docs document documents entity fulldocument fulldocumentbeforechange inserted item items "
@@ -52,13 +59,20 @@ _OTHERS = frozenset(
 )
 """Names of conditions, projections, orders and settings, and of calls that begin with one: no records."""
 
+_IDENTITY_FIRST = re.compile(rb".{4}(?:\x02_id\0(.{4})|\x07_id\0.{12}|[\x09\x12]_id\0.{8})", re.DOTALL)
+# Each begins with what is rare, so that it is found fast: the byte of the type stands before.
+_OPERATOR = re.compile(rb"\$(?<=[\x01-\x13\x7f\xff]\$)")
+_NO_IDENTITY = re.compile(
+    rb"id\0(?:(?<=[\x04\x06\x0b]id\0)|(?<=[\x04\x06\x0b]_id\0)|(?<=[\x04\x06\x0b]session_id\0))"
+)
+_REDACTED = b"\4\0\0\0###\0"
+
 _SYSTEM = frozenset({"admin", "config", "local"})
 _COMMAND = re.compile(r"insert|update|find_?and_?modify|find_?one_?and_?replace|replace|save", re.IGNORECASE)
 _NAMESPACE_NAMES = ("ns", "namespace")
 _COLLECTION_NAMES = ("collection", "coll", "collectionName", "collection_name")
 _DATABASE_NAMES = ("$db", "db", "database")
 _LINE_REACH = 1024
-_HINTS = (b"ns", b"namespace", b"coll", b"db.")
 _IN_LINE = re.compile(
     rb"(?<![\w.])(?:(?:ns|namespace)\s?[=:]\s?[\"']?([\w-]{1,63})\.([\w.$-]{1,120})"
     rb"|(?:collection|coll|collection_name|collectionName)\s?[=:]\s?[\"']?([\w.$-]{1,120})"
@@ -103,19 +117,18 @@ def lead_of(text: bytes, position: int, before: bytes = b"") -> Lead:
     lead = text[max(0, position - _REACH) : position]
     if position < _REACH:
         lead = before[position - _REACH :] + lead
-    lead = lead[::-1]
-    if _LINE_APART.match(lead):  # the line before is complete
-        return Lead(b"", nested=False, listed=False, follows=False)
-    if _NEXT.match(lead):
-        return Lead(b"", nested=False, listed=False, follows=True)
-    if key := _KEY.match(lead):
+    found = _LEAD.match(lead[::-1])
+    kind = found.lastgroup if found else ""
+    if found and kind == "word":
+        return Lead(
+            found[kind][::-1].lower().rpartition(b".")[2], nested=False, listed=bool(found["list"]), follows=False
+        )
+    if found and kind == "key":
         # `"payload":"{…` puts the object into a string: as text it stands alone there.
-        return Lead(key[3][::-1].lower(), nested=not key[2], listed=bool(key[1]), follows=False)
-    if _NAMELESS.match(lead):
-        return Lead(b"", nested=True, listed=False, follows=False)
-    word = _WORD.match(lead)
-    name = word[2][::-1].lower().rpartition(b".")[2] if word else b""
-    return Lead(name, nested=False, listed=bool(_LISTED.match(lead)), follows=False)
+        return Lead(found[kind][::-1].lower(), not found["quote"], bool(found["list_of_key"]), follows=False)
+    # Where a line lies between, the line before is complete.
+    listed = bool(found and kind == "list" and found[kind])
+    return Lead(b"", nested=kind == "nameless", listed=listed, follows=kind == "next")
 
 
 def is_record(record: bytes, *, held: bool) -> bool:
@@ -128,6 +141,8 @@ def is_record(record: bytes, *, held: bool) -> bool:
         record: The object, as BSON.
         held: Whether it stands where records are put.
     """
+    if _is_plainly_one(record):
+        return True
     identity: tuple[int, bytes] | None = None
     least, others, switches = 99, 0, True
     try:
@@ -144,9 +159,18 @@ def is_record(record: bytes, *, held: bool) -> bool:
             switches = switches and (kind == 0x08 or (kind == 0x10 and value in (b"\0\0\0\0", b"\1\0\0\0")))
     except InvalidRecordError:
         return False
-    if identity and (identity == (0x02, b"\4\0\0\0###\0") or (switches and not held)):
+    if identity and (identity == (0x02, _REDACTED) or (switches and not held)):
         return False
     return others - 1 >= least
+
+
+def _is_plainly_one(record: bytes) -> bool:
+    """Return whether no look at each field is needed: its `_id` is first, and no byte speaks against it."""
+    found = _IDENTITY_FIRST.match(record)
+    if not found or _REDACTED in record or _OPERATOR.search(record) or _NO_IDENTITY.search(record):
+        return False
+    end = found.end() + (int.from_bytes(found[1], "little") if found[1] else 0)
+    return end < len(record) - 1
 
 
 def _is_condition(value: bytes) -> bool:
@@ -160,12 +184,16 @@ def collection_in_line(text: bytes, start: int, position: int, end: int, stop: i
         The name, "" where the line names none; None for one of the server's own.
     """
     lead, tail = text[max(start, position - _LINE_REACH) : position], text[end : min(stop, end + _LINE_REACH)]
-    found = list(_IN_LINE.finditer(lead)) if any(hint in lead for hint in _HINTS) else []
-    match = found[-1] if found else _IN_LINE.search(tail) if any(hint in tail for hint in _HINTS) else None
+    found = list(_IN_LINE.finditer(lead)) if _hints(lead) else []
+    match = found[-1] if found else _IN_LINE.search(tail) if _hints(tail) else None
     if not match:
         return ""
     database, of_namespace, *rest = (part.decode() if part else "" for part in match.groups())
     return _user(database, of_namespace or "".join(rest))
+
+
+def _hints(text: bytes) -> bool:
+    return b"ns" in text or b"coll" in text or b"db." in text or b"namespace" in text
 
 
 def collection_in_object(text: bytes, above: Sequence[int], end: int) -> str | None:

@@ -13,7 +13,7 @@ from recovery_nb.records.batch import MAX_RECORD_BYTES
 from recovery_nb.records.elements import MAX_DEPTH, InvalidRecordError, invalid_reason, value_end
 from recovery_nb.sources.content import UNKNOWN_SIZE, Content
 
-__all__ = ["SMALLEST", "looks_like_document", "next_document"]
+__all__ = ["SMALLEST", "View", "looks_like_document", "next_document"]
 
 SMALLEST = 5
 """The length of an empty document, in bytes."""
@@ -85,7 +85,7 @@ def next_document(content: Content, start: int, *, stop: int = UNKNOWN_SIZE, pas
         past: Where it has to end at the earliest.
     """
     allowance, window = _ALLOWANCE, start
-    view = _View(content)
+    view = View(content)
     while window < stop:
         buffer = content.read_at(window, _WINDOW + SMALLEST + _HEAD)
         allowance += 16 * len(buffer)
@@ -109,7 +109,7 @@ def next_document(content: Content, start: int, *, stop: int = UNKNOWN_SIZE, pas
     return stop
 
 
-class _View:
+class View:
     """Looks at content here and there, most often a little further on."""
 
     def __init__(self, content: Content) -> None:

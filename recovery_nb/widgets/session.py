@@ -20,7 +20,7 @@ from recovery_nb.widgets.progress import progress
 
 __all__ = ["begin", "conclude", "differences", "is_interactive", "one_of", "words"]
 
-_URIS = ("mongodb://", "mongodb+srv://")
+_URIS = ("mongodb://", "mongodb+srv://", "oplog:mongodb")
 
 
 def begin(case: str | Path | Case, *, database: str = "") -> Case:
@@ -64,15 +64,15 @@ def conclude(case: Case, report: Report, *, exit_code: int) -> Path:
     return path
 
 
-def differences(case: Case, *sources: str, collection: str = "", target: str = "") -> Comparison:
-    """Return the case's newest comparison, or a new one where sources or collections are named.
+def differences(case: Case, *sources: str, collection: str = "", target: str = "", as_of: str = "") -> Comparison:
+    """Return the case's newest comparison, or a new one where sources, collections or a time are named.
 
     Raises:
         BadInputError: Nothing is named and nothing was compared yet; or what is named cannot be used.
         ConnectionFailedError: The database does not answer.
     """
-    if sources or collection or target:
-        return case.compare(*sources, collection=collection, target=target)
+    if sources or collection or target or as_of:
+        return case.compare(*sources, collection=collection, target=target, as_of=as_of)
     case.comparison = case.last_comparison()
     return case.comparison
 

@@ -51,6 +51,20 @@ def test_the_database_comes_back_as_it_was_at_a_time(cli: Any, database: Any, pa
     done = cli("restore", "oplog:", "--as-of", past["when"], "--yes", "--json")
     assert (done.code, done.json["restored"]) == (0, 300), done.text
     assert raw(database, "orders") == past["middle"]
+    done = cli("verify", "case", "--json")
+    assert (done.code, done.json["problems"]) == (0, [])
+    (copied,) = cli.case.glob("copies/oplog_*/oplog.bson")
+    copied.write_bytes(copied.read_bytes()[:-1] + b"x")
+    (problem,) = cli("verify", "case", "--json").json["problems"]
+    assert problem["what"] == "the oplog is not as it was copied"
+
+
+def test_a_state_is_no_base_for_another(cli: Any, database: Any, past: dict[str, Any]) -> None:
+    cli("compare", "oplog:", "--as-of", past["when"])
+    (state,) = cli.case.glob("copies/state_*")
+    database.client[database.name].later.insert_one({"_id": 1})
+    done = cli("compare", "oplog:", state, "--as-of", now(database), "--json")
+    assert any("without a base" in note for note in done.json["notes"]), done.json["notes"]
 
 
 def test_a_backup_is_the_base_of_what_the_oplog_tells_of_later(cli: Any, database: Any) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,14 +29,16 @@ class Shop:
     Attributes:
         uri: Its address, with a password.
         records: The database.
-        evidence: A dump, a JSON backup without types, and an export that is cut short.
+        evidence: A dump, a JSON backup without types and a copy of it, a CSV file, and an export that is cut short.
         case: The case's folder.
+        before: The time just before the loss, as `--as-of` takes it.
     """
 
     uri: str
     records: Any
     evidence: Path
     case: Path
+    before: str = ""
 
     def run(self, notebook: str, **parameters: object) -> RunResult:
         return run_notebook(notebook, parameters, out=self.case / "runs", database=self.uri, case=self.case)
@@ -68,13 +71,17 @@ def shop(mongod: EmbeddedMongod, samples: Path, tmp_path_factory: pytest.TempPat
             shutil.copy(path, dump)
     backup = samples / "backups" / "backup_20251201_103000.json"
     shutil.copy(backup, evidence)
+    (evidence / "again").mkdir()
+    (evidence / "again" / f"{backup.name}.gz").write_bytes(gzip.compress(backup.read_bytes()))
+    shutil.copy(samples / "mongoexport" / "users.csv", evidence)
     (evidence / "export_cut.json").write_bytes(backup.read_bytes()[:150_000])
     name = f"shop_{folder.name}"
     with MongoClient[Any](mongod.uri()) as client:
         client.admin.command("createUser", name, pwd=PASSWORD, roles=["root"])
         fill(client[name], dump)
+        now = client.admin.command("ping")["operationTime"]
         lose(client[name])
         uri = mongod.uri(name).replace("mongodb://", f"mongodb://{name}:{PASSWORD}@") + "&authSource=admin"
-        yield Shop(uri, client[name], evidence, folder / "case")
+        yield Shop(uri, client[name], evidence, folder / "case", f"{now.time}:{now.inc}")
         client.drop_database(name)
         client.admin.command("dropUser", name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,14 @@ def test_scan_lists_every_source_and_the_signs_of_loss(steps: Step) -> None:
     assert "a source holds more records than the database" in page(run)
 
 
+def test_scan_says_whose_records_they_are_and_counts_a_copy_once(steps: Step) -> None:
+    shown = page(steps("1_scan"))
+    assert "its records are taken for" in shown
+    assert "the file's name, and fields it shares" in shown
+    assert "Copies, which are not counted again" in shown
+    assert "again/backup_20251201_103000.json.gz" in shown
+
+
 def test_backup_takes_and_checks_a_copy(steps: Step, shop: Shop) -> None:
     run = steps("2_backup")
     assert (run.status, run.exit_code, run.error) == ("success", 0, "")
@@ -78,6 +87,7 @@ def test_compare_counts_what_is_lost_and_draws_when(steps: Step, shop: Shop) -> 
     assert counts["sessions"]["changed"] == 3
     assert page(run).count("data:image/png") == 2
     assert "Everything in quotes is missing" in page(run)
+    assert ">readable<" in page(run), "what is left of the record at the cut"
     assert "differences.csv" in {path.name for path in shop.evidence.parent.iterdir()}
 
 
@@ -105,6 +115,33 @@ def test_recover_does_all_five_in_one(steps: Step, shop: Shop) -> None:
     assert found["verification"]["ok"]
     assert not list(shop.records["sessions"].find({"session_note": {"$exists": True}}))
     assert any(path.name.startswith("pre_recovery_") for path in (shop.case / "backups").iterdir())
+
+
+def test_what_was_lost_after_a_time_is_found_and_put_back_from_the_oplog(
+    steps: Step, shop: Shop, tmp_path: Path
+) -> None:
+    steps("recover")
+    users = shop.records["users"]
+    assert users.delete_many({"_id": {"$in": [one["_id"] for one in users.find().limit(2)]}}).deleted_count == 2
+    other = replace(shop, case=tmp_path / "case")
+
+    compared = other.run("3_compare", sources="oplog:", as_of=shop.before)
+    assert (compared.status, compared.exit_code, compared.error) == ("success", 1, "")
+    assert {name: one["missing"] for name, one in report(compared)["comparison"].items() if one["missing"]} == {
+        "users": 2
+    }
+    restored = other.run("4_restore", sources="oplog:", as_of=shop.before, apply=True)
+    assert (restored.status, restored.exit_code, restored.error) == ("success", 0, "")
+    assert report(restored)["restore"]["restored"] == 2
+
+    recovered = other.run("recover", sources="oplog:", as_of=shop.before, backup=False)
+    assert (recovered.status, recovered.exit_code, recovered.error) == ("success", 0, "")
+
+
+def test_a_time_that_is_none_is_refused_in_one_line(shop: Shop, tmp_path: Path) -> None:
+    run = replace(shop, case=tmp_path / "case").run("3_compare", sources="oplog:", as_of="yesterday")
+    assert (run.status, run.exit_code) == ("failed", 2)
+    assert "not a point in time: 'yesterday'" in run.error
 
 
 @pytest.mark.parametrize("name", ["1_scan", "2_backup", "3_compare", "4_restore", "5_verify", "recover"])

@@ -26,7 +26,7 @@ _SCRYPT = b"\n-> scrypt "
 _HEADER_BYTES = 4096
 _IDENTITY_BYTES = 1024 * 1024
 _NO_IDENTITY = "name the identity file: RECOVERY_NB_AGE_IDENTITIES=FILE"
-_ASK = "give its passphrase: RECOVERY_NB_AGE_PASSPHRASE"
+_ASK = "set RECOVERY_NB_AGE_PASSPHRASE to what opens it"
 
 
 @dataclass(frozen=True, slots=True)

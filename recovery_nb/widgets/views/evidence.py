@@ -16,7 +16,7 @@ from recovery_nb.widgets.verdicts import shortfalls
 __all__ = ["backup", "database", "samples", "short", "sources"]
 
 _FIRST = 6
-_TYPES = {"full": "kept", "relaxed": "number widths lost", "plain": "lost"}
+_TYPES = {"full": "kept", "relaxed": "number widths lost", "plain": "lost", "text": "all are text"}
 
 
 def database(case: Case) -> Markup:
