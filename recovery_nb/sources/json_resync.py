@@ -26,6 +26,8 @@ _FOLLOWERS = 4
 _MANY = 8
 _PROVED = 256 * 1024
 _LEARNED = 100
+_LOOKED_AT = 200
+"""How many records are looked at, from the beginning on and behind each damage, for how they begin."""
 _REMEMBERED = 100_000
 _OVERLAP = 256
 _WINDOW = 1024 * 1024
@@ -50,7 +52,7 @@ class Resync:
         self._text, self._closing, self._budget = text, closing, budget or Budget()
         self._starts: set[tuple[bytes, bytes]] = set()
         self._inside: set[int] = set()  # where objects within damaged records end
-        self._cut = False
+        self._cut, self._wanted = False, _LOOKED_AT
         self.learning = True
 
     def learn(self, start: int, end: int) -> bool:
@@ -60,6 +62,8 @@ class Resync:
             start: Where what seems to be a record begins.
             end: Where it ends.
         """
+        self._wanted -= 1
+        self.learning = self._wanted > 0 and len(self._starts) < _LEARNED
         begins = self._start(self._text.slice(start, min(end, start + RECORD_LIMIT)))
         if begins in self._starts:
             return True
@@ -72,7 +76,6 @@ class Resync:
         ):
             return False
         self._starts.add(begins)
-        self.learning = len(self._starts) < _LEARNED
         return True
 
     def ends(self, start: int, end: int) -> bool:
@@ -88,7 +91,9 @@ class Resync:
             usual: How long a record is, in bytes.
             cut: Whether all that is there may be a single record that is cut: then one in it must be beyond doubt.
         """
-        text, self._cut = self._text, cut
+        text, self._cut, self._wanted = self._text, cut, _LOOKED_AT
+        self.learning = len(self._starts) < _LEARNED
+        self._budget.begin(pos)
         while pos < stop:
             text.need(pos, _WINDOW)
             found = _OPENING.search(text.data, pos - text.base)

@@ -38,11 +38,20 @@ class Budget:
     """
 
     _MOST = 16 * 1024 * 1024
+    _KEPT = 1024 * 1024
+    _APART = 16 * 1024
     _GAIN = 16
     _STEP = 128  # what looking costs, however little it is that is looked at
 
     def __init__(self) -> None:
         self.left = self._MOST
+        self._last = -self._APART
+
+    def begin(self, pos: int) -> None:
+        """Take note that a search begins here: far from the one before, some looking is always allowed."""
+        if pos - self._last >= self._APART:
+            self.left = max(self.left, self._KEPT)
+            self._last = pos
 
     def spend(self, length: int) -> None:
         """Take note that so many bytes were looked at."""

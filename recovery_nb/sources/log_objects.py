@@ -31,6 +31,8 @@ _SKIP = re.compile(_PLAIN + rb"(?:(?!" + _IDENTITY + rb")" + _STRING + _PLAIN + 
 _TOKEN = re.compile(_SKIP.pattern + rb"(?:([{}\[\]])|(\n)|(" + _CERTAIN_IDENTITY + rb")|" + _IDENTITY + rb")")
 _STRING_BODY = re.compile(rb'"[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+')
 _BRACKET = re.compile(rb'[^"{}\[\]]*+(?:' + _STRING + rb'[^"{}\[\]]*+)*+[{}\[\]]')
+_LEAF = rb'[{\[][^"{}\[\]]*+(?:' + _STRING + rb'[^"{}\[\]]*+)*+[}\]]'
+_DEEP_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:(?:' + _STRING + rb"|" + _LEAF + rb')[^"{}\[\]]*+)*+[{}\[\]]')
 _NEXT_LINE = re.compile(
     rb'[ \t\r\n]*+(?:(")|([{\[])|[}\],:]|(?:-?\d[\d.eE+-]*+|true|false|null|NaN|-?Infinity)(?=[ \t]*+[\r\n,\]}])|\Z)'
 )
@@ -159,7 +161,7 @@ def shallow(text: bytes) -> bytes:
     """Return an object's text without what is in the objects and lists in it."""
     parts: list[bytes] = []
     depth, began, index = 0, 0, 0
-    while token := _BRACKET.match(text, index):
+    while token := (_DEEP_BRACKET if depth > 1 else _BRACKET).match(text, index):
         index = token.end()
         if text[index - 1] in _OPENING:
             depth += 1

@@ -62,9 +62,7 @@ _OTHERS = frozenset(
 _IDENTITY_FIRST = re.compile(rb".{4}(?:\x02_id\0(.{4})|\x07_id\0.{12}|[\x09\x12]_id\0.{8})", re.DOTALL)
 # Each begins with what is rare, so that it is found fast: the byte of the type stands before.
 _OPERATOR = re.compile(rb"\$(?<=[\x01-\x13\x7f\xff]\$)")
-_NO_IDENTITY = re.compile(
-    rb"id\0(?:(?<=[\x04\x06\x0b]id\0)|(?<=[\x04\x06\x0b]_id\0)|(?<=[\x04\x06\x0b]session_id\0))"
-)
+_NO_IDENTITY = re.compile(rb"id\0(?:(?<=[\x04\x06\x0b]id\0)|(?<=[\x04\x06\x0b]_id\0)|(?<=[\x04\x06\x0b]session_id\0))")
 _REDACTED = b"\4\0\0\0###\0"
 
 _SYSTEM = frozenset({"admin", "config", "local"})
@@ -184,8 +182,10 @@ def collection_in_line(text: bytes, start: int, position: int, end: int, stop: i
         The name, "" where the line names none; None for one of the server's own.
     """
     lead, tail = text[max(start, position - _LINE_REACH) : position], text[end : min(stop, end + _LINE_REACH)]
-    found = list(_IN_LINE.finditer(lead)) if _hints(lead) else []
-    match = found[-1] if found else _IN_LINE.search(tail) if _hints(tail) else None
+    if not _hints(lead + tail):
+        return ""
+    found = list(_IN_LINE.finditer(lead))
+    match = found[-1] if found else _IN_LINE.search(tail)
     if not match:
         return ""
     database, of_namespace, *rest = (part.decode() if part else "" for part in match.groups())

@@ -37,10 +37,11 @@ class Strays:
     def __init__(self, around: Around, converter: Converter) -> None:
         self._around, self._converter = around, converter
         self._joined = self._joined_until = 0
+        self._lists = self._lists_until = 0
 
     def restart(self) -> None:
         """Go on to another text."""
-        self._joined_until = 0
+        self._joined_until = self._lists_until = 0
 
     def next_entry(self, start: int, end: int) -> int:
         """Return where, within the reach of one that is broken, the next entry begins: it was on a line of its own."""
@@ -104,10 +105,12 @@ class Strays:
             lead: What stands before the list.
         """
         text, stop = self._around.text, self._around.stop
-        line_end = text.find(b"\n", start, stop)
-        stop = stop if line_end < 0 else line_end
-        position = start
-        for _ in range(_TRIES):
+        if start >= self._lists_until:
+            line_end = text.find(b"\n", start, stop)
+            self._lists, self._lists_until = 0, stop if line_end < 0 else line_end
+        self._lists += 1
+        position, stop = start, self._lists_until
+        for _ in range(_TRIES if self._lists <= _TRIES else 0):
             behind = _FOLLOWS.search(text, position, stop)
             if not behind:
                 break
