@@ -35,7 +35,7 @@ from recovery_nb.catalog.store import Catalog
 from recovery_nb.errors import RecoveryError
 from recovery_nb.records.batch import Damage, Ref
 from recovery_nb.sources.discover import find_sources
-from recovery_nb.sources.framing import is_whole
+from recovery_nb.sources.dump.framing import is_whole
 from recovery_nb.sources.tree import Tree
 
 SAMPLES = Path(__file__).parents[1] / "tests" / "data" / "samples"

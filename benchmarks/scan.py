@@ -72,7 +72,8 @@ def row(name: str, seconds: list[float], *, size: int, records: int, base: list[
     median = statistics.median(seconds)
     ratio = f"{median / statistics.median(base):>6.2f} x" if base else " " * 8
     spread = f"({min(seconds):.2f} to {max(seconds):.2f})"
-    return f"{name:<36} {median:>6.2f} s {spread:<16} {size / median / 1e6:>7.0f} MB/s {records / median:>9,.0f} /s {ratio}"
+    pace = f"{size / median / 1e6:>7.0f} MB/s {records / median:>9,.0f} /s"
+    return f"{name:<36} {median:>6.2f} s {spread:<16} {pace} {ratio}"
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from recovery_nb.backups.files import HashedFile, read_back, write_whole
 from recovery_nb.backups.job import Job
 from recovery_nb.backups.manifest import MANIFEST, CollectionEntry, FileEntry, Manifest, render
 from recovery_nb.files import sync_folder
-from recovery_nb.sources.dump_names import file_stem
+from recovery_nb.sources.dump.names import file_stem
 
 __all__ = ["write"]
 

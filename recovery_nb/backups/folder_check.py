@@ -8,8 +8,8 @@ from pathlib import Path
 from recovery_nb.backups.files import hash_file
 from recovery_nb.backups.findings import Findings
 from recovery_nb.backups.manifest import MANIFEST, FileEntry, Manifest, load
-from recovery_nb.sources.bson_files import DumpSource
 from recovery_nb.sources.content import Folder
+from recovery_nb.sources.dump.files import DumpSource
 
 __all__ = ["verify_folder"]
 

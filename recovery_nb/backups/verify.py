@@ -10,9 +10,9 @@ from recovery_nb.backups.findings import Findings
 from recovery_nb.backups.manifest import MANIFEST
 from recovery_nb.errors import BadInputError, DamagedSourceError
 from recovery_nb.events import Emit, silent
-from recovery_nb.sources.bson_files import BsonSource, DumpSource
 from recovery_nb.sources.content import File, Folder
-from recovery_nb.sources.json_files import JsonSource
+from recovery_nb.sources.dump.files import BsonSource, DumpSource
+from recovery_nb.sources.json.files import JsonSource
 from recovery_nb.verification import Verification
 
 __all__ = ["verify_backup"]

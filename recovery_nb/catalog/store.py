@@ -34,7 +34,7 @@ from recovery_nb.sources.ahead import ahead
 from recovery_nb.sources.base import BUCKETS, FileSource, Header, Kind
 from recovery_nb.sources.content import Content
 from recovery_nb.sources.discover import open_source
-from recovery_nb.sources.gridfs import GridFSCheck
+from recovery_nb.sources.dump.gridfs import GridFSCheck
 from recovery_nb.sources.tree import Tree
 
 __all__ = ["Catalog", "digest_of", "plain", "preview", "sha256_of", "sound"]

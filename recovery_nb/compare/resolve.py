@@ -113,20 +113,24 @@ def place(
                 placed.append(Placement(source, given, name, reason))
     if strangers and not placed:
         raise strangers[0]
-    if collection and not placed and any(collection in source.buckets for source in sources):
-        raise BadInputError(
-            f"{collection} is a time-series, whose measurements are not compared record by record",
-            hint="leave out --collection, or name another",
-        )
     if collection and not placed:
-        names = sorted({name for source in sources for name in source.collections if name} | set(known))
-        raise BadInputError(
-            f"no source holds a collection {collection!r}",
-            hint=f"known are: {', '.join(names) or 'none'}; to restore into another one, use --target-collection",
-        )
+        raise _not_held(collection, sources, known)
     if target:
         placed = _retarget(placed, target)
     return placed, [f"left out: {error}" for error in strangers]
+
+
+def _not_held(collection: str, sources: Sequence[SourceEntry], known: Mapping[str, Set[str]]) -> BadInputError:
+    if any(collection in source.buckets for source in sources):
+        return BadInputError(
+            f"{collection} is a time-series, whose measurements are not compared record by record",
+            hint="leave out --collection, or name another",
+        )
+    names = sorted({name for source in sources for name in source.collections if name} | set(known))
+    return BadInputError(
+        f"no source holds a collection {collection!r}",
+        hint=f"known are: {', '.join(names) or 'none'}; to restore into another one, use --target-collection",
+    )
 
 
 def _retarget(placed: Sequence[Placement], target: str) -> list[Placement]:

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from recovery_nb.errors import BadInputError, DamagedSourceError
 from recovery_nb.records.batch import MAX_RECORD_BYTES, RecordBatch
-from recovery_nb.sources.archive import ArchiveSource, databases, looks_like_archive
+from recovery_nb.sources.archive.source import ArchiveSource, databases, looks_like_archive
 from recovery_nb.sources.base import FileSource
-from recovery_nb.sources.bson_files import BsonSource
 from recovery_nb.sources.content import HEAD_BYTES, Content, File, Spliced
-from recovery_nb.sources.csv_files import CsvSource, looks_like_csv
-from recovery_nb.sources.framing import looks_like_bson
-from recovery_nb.sources.json_files import JsonSource, looks_like_json
+from recovery_nb.sources.csv.files import CsvSource, looks_like_csv
+from recovery_nb.sources.dump.files import BsonSource
+from recovery_nb.sources.dump.framing import looks_like_bson
+from recovery_nb.sources.json.files import JsonSource, looks_like_json
 from recovery_nb.sources.log_files import LogSource, looks_like_json_log, looks_like_log
 from recovery_nb.sources.log_lines import line_time
 from recovery_nb.sources.oplog.entries import looks_like_oplog

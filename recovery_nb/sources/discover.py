@@ -7,9 +7,9 @@ from pathlib import Path
 
 from recovery_nb.errors import BadInputError, RecoveryError
 from recovery_nb.sources.base import FileSource
-from recovery_nb.sources.bson_files import METADATA, PRELUDE, DumpSource
 from recovery_nb.sources.content import MANIFEST, File, Folder
 from recovery_nb.sources.detect import OPLOG, UnknownFormatError, sources_of
+from recovery_nb.sources.dump.files import METADATA, PRELUDE, DumpSource
 from recovery_nb.sources.small_files import SmallFiles, many_small
 from recovery_nb.sources.tree import Tree
 

@@ -14,7 +14,7 @@ from recovery_nb.records.salvage import leading_json_fields
 from recovery_nb.sources.base import BATCH_BYTES, BATCH_RECORDS, Header, Kind, Typing
 from recovery_nb.sources.content import Content, File
 from recovery_nb.sources.gaps import apart
-from recovery_nb.sources.json_text import RECORD_LIMIT
+from recovery_nb.sources.json.text import RECORD_LIMIT
 from recovery_nb.sources.log_lines import (
     Clock,
     entry_time,

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from recovery_nb.errors import BadInputError, DamagedSourceError, RecoveryError
 from recovery_nb.sources.content import HEAD_BYTES, MANIFEST, Content, File, FileContent, Folder
+from recovery_nb.sources.dump.framing import looks_like_bson
 from recovery_nb.sources.expand.codecs import codec_named
 from recovery_nb.sources.expand.expanded import Expansion, peel
 from recovery_nb.sources.expand.members import Problem
 from recovery_nb.sources.expand.tar import is_tar, tar_members
 from recovery_nb.sources.expand.zip import is_zip, zip_members
-from recovery_nb.sources.framing import looks_like_bson
 
 __all__ = ["Tree"]
 

@@ -12,8 +12,8 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 
 from recovery_nb.records.batch import RecordBatch
-from recovery_nb.sources.bson_files import DumpSource
 from recovery_nb.sources.content import Folder
+from recovery_nb.sources.dump.files import DumpSource
 from recovery_nb.sources.mongodb import Database
 
 

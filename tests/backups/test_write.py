@@ -19,9 +19,9 @@ from recovery_nb.backups.json_layout import sorted_compact
 from recovery_nb.errors import BadInputError, RecoveryError
 from recovery_nb.events import Event
 from recovery_nb.records.batch import RecordBatch
-from recovery_nb.sources.bson_files import DumpSource
 from recovery_nb.sources.content import Folder
-from recovery_nb.sources.dump_names import file_stem
+from recovery_nb.sources.dump.files import DumpSource
+from recovery_nb.sources.dump.names import file_stem
 from recovery_nb.sources.mongodb import Database
 
 

@@ -130,8 +130,9 @@ def test_what_is_left_of_a_damaged_record_comes_back_only_if_it_is_named(cli: An
     people = database.client[database.name].people
     people.insert_one({"_id": 0, "name": "n0", "text": "x" * 50, "last": 0})
     done = cli("compare", "people.bson", "--json", "--out", "differences.jsonl")
-    assert done.json["collections"]["people"] | {"identical": 1, "missing": 3, "corrupt": 1} == (
-        done.json["collections"]["people"]
+    assert (
+        done.json["collections"]["people"] | {"identical": 1, "missing": 3, "corrupt": 1}
+        == (done.json["collections"]["people"])
     )
     done = cli("restore", "people.bson", "--yes", "--json")
     assert done.json["restored"] == 3

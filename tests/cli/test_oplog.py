@@ -11,8 +11,10 @@ from bson.raw_bson import RawBSONDocument
 
 def raw(database: Any, name: str) -> dict[object, bytes]:
     """Return the collection's records, byte for byte."""
-    found = database.client[database.name].get_collection(name).with_options(
-        codec_options=database.client.codec_options.with_options(document_class=RawBSONDocument)
+    found = (
+        database.client[database.name]
+        .get_collection(name)
+        .with_options(codec_options=database.client.codec_options.with_options(document_class=RawBSONDocument))
     )
     return {document["_id"]: document.raw for document in found.find()}
 

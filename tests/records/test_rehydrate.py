@@ -21,8 +21,8 @@ from recovery_nb.records.rehydrate import Evidence, Rehydrator, parse_date
 from recovery_nb.records.schema import observe
 from recovery_nb.sources.base import Typing
 from recovery_nb.sources.content import File
-from recovery_nb.sources.csv_files import CsvSource
-from recovery_nb.sources.json_files import JsonSource
+from recovery_nb.sources.csv.files import CsvSource
+from recovery_nb.sources.json.files import JsonSource
 
 BACKUPS = ["backup_20251201_103000.json", "backup_2025-12-01T10-30-00-000Z.json"]
 

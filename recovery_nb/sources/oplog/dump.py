@@ -14,7 +14,7 @@ from bson import json_util
 
 from recovery_nb.records.elements import CODEC, build
 from recovery_nb.sources.base import BATCH_BYTES, BUCKETS
-from recovery_nb.sources.dump_names import file_stem
+from recovery_nb.sources.dump.names import file_stem
 from recovery_nb.sources.oplog.namespaces import Collection
 
 __all__ = ["write_dump"]

@@ -8,7 +8,7 @@ from recovery_nb.records.batch import Damage
 from recovery_nb.records.elements import InvalidRecordError, invalid_reason
 from recovery_nb.records.salvage import leading_fields
 from recovery_nb.sources.content import Content
-from recovery_nb.sources.framing import frame
+from recovery_nb.sources.dump.framing import frame
 from recovery_nb.sources.oplog.diff import UnfitUpdateError, apply_update, is_replacement
 from recovery_nb.sources.oplog.entries import BROKEN, Entry, Operation, command, flatten, is_record_namespace, parse
 from recovery_nb.sources.oplog.namespaces import COMMANDS, NO_RECORDS, Collection, Collections

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from recovery_nb.records.batch import RecordBatch
 from recovery_nb.records.elements import InvalidRecordError
 from recovery_nb.sources.content import Content
-from recovery_nb.sources.framing import frame
+from recovery_nb.sources.dump.framing import frame
 from recovery_nb.sources.oplog.entries import command, flatten, parse
 from recovery_nb.sources.oplog.namespaces import COMMANDS, Collections
 

@@ -11,8 +11,8 @@ from bson import json_util
 
 from recovery_nb.errors import BadInputError
 from recovery_nb.records.batch import moment
-from recovery_nb.sources.bson_files import DumpSource
 from recovery_nb.sources.content import Folder
+from recovery_nb.sources.dump.files import DumpSource
 from recovery_nb.sources.oplog.source import OplogSource
 from recovery_nb.sources.oplog.state import WrittenState, write_state
 

@@ -15,8 +15,8 @@ from pymongo.errors import BulkWriteError
 
 from recovery_nb.records.batch import Ref, moment
 from recovery_nb.records.keys import key_of
-from recovery_nb.sources.bson_files import DumpSource
 from recovery_nb.sources.content import File, Folder
+from recovery_nb.sources.dump.files import DumpSource
 from recovery_nb.sources.oplog.source import OplogSource
 from recovery_nb.sources.oplog.state import write_state
 

@@ -16,8 +16,8 @@ from recovery_nb.records.salvage import leading_json_fields
 from recovery_nb.sources.base import BATCH_BYTES, BATCH_RECORDS, Header, Kind, Typing
 from recovery_nb.sources.content import UNKNOWN_SIZE, File
 from recovery_nb.sources.gaps import apart
-from recovery_nb.sources.json_text import RECORD_LIMIT, NoEndError, Text
-from recovery_nb.sources.json_walk import Found, Shape, Walk
+from recovery_nb.sources.json.text import RECORD_LIMIT, NoEndError, Text
+from recovery_nb.sources.json.walk import Found, Shape, Walk
 
 __all__ = ["JsonSource", "looks_like_json", "moment_of_name"]
 

@@ -17,10 +17,10 @@ from fastcrc import crc64
 from recovery_nb.errors import BadInputError, DamagedSourceError
 from recovery_nb.records.batch import Damage, RecordBatch, Ref
 from recovery_nb.records.elements import split
-from recovery_nb.sources.archive import ArchiveSource, databases, looks_like_archive
+from recovery_nb.sources.archive.source import ArchiveSource, databases, looks_like_archive
 from recovery_nb.sources.base import BATCH_BYTES, BATCH_RECORDS, Kind, Typing
-from recovery_nb.sources.bson_files import DumpSource
 from recovery_nb.sources.content import File, Folder, Gap, Memory
+from recovery_nb.sources.dump.files import DumpSource
 
 MAGIC = b"\x6d\xe2\x99\x81"
 END = b"\xff\xff\xff\xff"

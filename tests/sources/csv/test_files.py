@@ -20,8 +20,8 @@ from recovery_nb.records.batch import Damage, RecordBatch, Ref
 from recovery_nb.records.elements import split
 from recovery_nb.sources.base import BATCH_RECORDS, Kind, Typing
 from recovery_nb.sources.content import Content, File, Gap, Memory
-from recovery_nb.sources.csv_files import CsvSource, looks_like_csv
-from recovery_nb.sources.json_text import RECORD_LIMIT
+from recovery_nb.sources.csv.files import CsvSource, looks_like_csv
+from recovery_nb.sources.json.text import RECORD_LIMIT
 
 EXPORTS = {"quotes": 300, "sessions": 600, "users": 250}
 

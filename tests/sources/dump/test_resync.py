@@ -8,8 +8,8 @@ from bson import Binary
 
 from recovery_nb.records.batch import Damage, RecordBatch
 from recovery_nb.sources.content import Gap, Memory
-from recovery_nb.sources.framing import frame
-from recovery_nb.sources.resync import next_document
+from recovery_nb.sources.dump.framing import frame
+from recovery_nb.sources.dump.resync import next_document
 
 
 def documents(count: int, **fields: object) -> list[bytes]:

@@ -11,9 +11,9 @@ from recovery_nb.records.batch import Damage
 from recovery_nb.records.elements import InvalidRecordError, elements
 from recovery_nb.records.extended_json import NotARecordError, to_bson
 from recovery_nb.sources.content import UNKNOWN_SIZE, Content
-from recovery_nb.sources.json_elements import Elements, Found, Walker
-from recovery_nb.sources.json_resync import Resync
-from recovery_nb.sources.json_text import RECORD_LIMIT, Budget, NoEndError, Text
+from recovery_nb.sources.json.elements import Elements, Found, Walker
+from recovery_nb.sources.json.resync import Resync
+from recovery_nb.sources.json.text import RECORD_LIMIT, Budget, NoEndError, Text
 
 __all__ = ["Found", "Shape", "Walk"]
 

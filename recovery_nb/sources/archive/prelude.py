@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass, field
 
 from recovery_nb.records.batch import MAX_RECORD_BYTES
-from recovery_nb.sources.archive_format import (
+from recovery_nb.sources.archive.format import (
     MAGIC,
     TERMINATOR,
     Listing,
@@ -16,7 +16,7 @@ from recovery_nb.sources.archive_format import (
     listing,
     preface,
 )
-from recovery_nb.sources.archive_search import Search, Window
+from recovery_nb.sources.archive.search import Search, Window
 from recovery_nb.sources.content import Content
 
 __all__ = ["Prelude", "read_prelude"]

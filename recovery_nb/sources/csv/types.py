@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from recovery_nb.records.cells import Value, decimal, string
-from recovery_nb.sources.csv_dates import date_reader, from_ms, from_oracle
+from recovery_nb.sources.csv.dates import date_reader, from_ms, from_oracle
 
 __all__ = ["Column", "HeaderError", "columns"]
 

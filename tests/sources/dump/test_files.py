@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from recovery_nb.errors import DamagedSourceError
 from recovery_nb.records.batch import Damage, RecordBatch, Ref
 from recovery_nb.sources.base import BATCH_BYTES, BATCH_RECORDS, FileSource, Kind, Typing
-from recovery_nb.sources.bson_files import BsonSource, DumpSource
 from recovery_nb.sources.content import File, Folder
-from recovery_nb.sources.framing import looks_like_bson
+from recovery_nb.sources.dump.files import BsonSource, DumpSource
+from recovery_nb.sources.dump.framing import looks_like_bson
 
 
 def everything(source: FileSource) -> tuple[list[bytes], list[Damage]]:

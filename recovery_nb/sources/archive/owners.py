@@ -15,10 +15,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from operator import itemgetter
 
-from recovery_nb.sources.archive_blocks import walk
-from recovery_nb.sources.archive_format import Namespace
-from recovery_nb.sources.archive_prelude import Prelude
-from recovery_nb.sources.archive_steps import Closed, Ended, Lost, Opened
+from recovery_nb.sources.archive.blocks import walk
+from recovery_nb.sources.archive.format import Namespace
+from recovery_nb.sources.archive.prelude import Prelude
+from recovery_nb.sources.archive.steps import Closed, Ended, Lost, Opened
 from recovery_nb.sources.content import Content
 
 __all__ = ["MOST_OWNERS", "Owners"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from recovery_nb.records.batch import MAX_RECORD_BYTES
 from recovery_nb.records.cells import Value, string
-from recovery_nb.sources.csv_types import Column, HeaderError
+from recovery_nb.sources.csv.types import Column, HeaderError
 
 __all__ = ["BadRowError", "RecordMaker"]
 

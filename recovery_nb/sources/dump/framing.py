@@ -14,7 +14,7 @@ from recovery_nb.records.elements import invalid_reason as _reason
 from recovery_nb.records.salvage import leading_fields
 from recovery_nb.sources.base import BATCH_BYTES, BATCH_RECORDS
 from recovery_nb.sources.content import UNKNOWN_SIZE, Content
-from recovery_nb.sources.resync import SMALLEST, looks_like_document, next_document
+from recovery_nb.sources.dump.resync import SMALLEST, looks_like_document, next_document
 
 __all__ = ["frame", "is_whole", "looks_like_bson"]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recovery_nb.sources.csv_text import Dialect, grammar, split_cells
+from recovery_nb.sources.csv.text import Dialect, grammar, split_cells
 
 __all__ = ["BOM", "UTF16", "CsvHead", "looks_like_csv", "read_head"]
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from recovery_nb.sources.content import Content, Gap
-from recovery_nb.sources.csv_text import Dialect, grammar, split_cells
-from recovery_nb.sources.json_text import RECORD_LIMIT
+from recovery_nb.sources.csv.text import Dialect, grammar, split_cells
+from recovery_nb.sources.json.text import RECORD_LIMIT
 
 __all__ = ["Row", "Stretch", "read_rows"]
 

@@ -14,7 +14,7 @@ from gridfs import GridFSBucket
 
 from recovery_nb.records.batch import Damage, RecordBatch
 from recovery_nb.records.elements import split
-from recovery_nb.sources.gridfs import GridFSCheck
+from recovery_nb.sources.dump.gridfs import GridFSCheck
 
 CHUNK = 1024
 md5 = partial(hashlib.md5, usedforsecurity=False)

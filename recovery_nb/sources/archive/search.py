@@ -13,10 +13,10 @@ from typing import NamedTuple
 from recovery_nb.records.batch import MAX_RECORD_BYTES
 from recovery_nb.records.elements import InvalidRecordError, invalid_reason, value_end
 from recovery_nb.records.salvage import MAX_FIELDS
-from recovery_nb.sources.archive_format import TERMINATOR, border, listing
+from recovery_nb.sources.archive.format import TERMINATOR, border, listing
 from recovery_nb.sources.base import BATCH_BYTES
 from recovery_nb.sources.content import Content, Gap
-from recovery_nb.sources.resync import View
+from recovery_nb.sources.dump.resync import View
 
 __all__ = ["Extent", "Search", "Window"]
 

@@ -17,7 +17,7 @@ from recovery_nb.records.batch import MAX_RECORD_BYTES, Damage, RecordBatch, Ref
 from recovery_nb.records.salvage import leading_fields
 from recovery_nb.sources.base import AS_OF, Header, Kind, Typing
 from recovery_nb.sources.content import MANIFEST, Content, File, Folder
-from recovery_nb.sources.framing import frame, is_whole
+from recovery_nb.sources.dump.framing import frame, is_whole
 
 __all__ = ["METADATA", "PRELUDE", "BsonSource", "DumpSource", "fetched", "parsed_metadata"]
 

@@ -17,9 +17,9 @@ from recovery_nb.errors import DamagedSourceError
 from recovery_nb.records.batch import Damage, Ref
 from recovery_nb.sources.base import Kind, Typing
 from recovery_nb.sources.content import File
-from recovery_nb.sources.json_files import JsonSource, looks_like_json
+from recovery_nb.sources.json.files import JsonSource, looks_like_json
 
-SAMPLES = Path(__file__).parents[1] / "data" / "samples"
+SAMPLES = Path(__file__).parents[2] / "data" / "samples"
 COUNTS = json.loads((SAMPLES / "truth.json").read_text())["counts"]
 
 Row = tuple[str, int, int, bytes]

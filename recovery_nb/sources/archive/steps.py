@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from recovery_nb.sources.archive_format import Namespace
+from recovery_nb.sources.archive.format import Namespace
 
 __all__ = ["Closed", "Ended", "Judge", "Lost", "Opened", "Run", "Step"]
 

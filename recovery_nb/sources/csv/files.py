@@ -8,12 +8,12 @@ from recovery_nb.errors import DamagedSourceError
 from recovery_nb.records.batch import Damage, RecordBatch, Ref
 from recovery_nb.sources.base import BATCH_BYTES, BATCH_RECORDS, Header, Kind, Typing
 from recovery_nb.sources.content import Content, File
-from recovery_nb.sources.csv_dialect import BOM, UTF16, CsvHead, looks_like_csv, read_head
-from recovery_nb.sources.csv_records import BadRowError, RecordMaker
-from recovery_nb.sources.csv_rows import Row, read_rows
-from recovery_nb.sources.csv_text import leading_cells, split_cells
-from recovery_nb.sources.csv_types import Column, HeaderError, columns
-from recovery_nb.sources.json_files import moment_of_name
+from recovery_nb.sources.csv.dialect import BOM, UTF16, CsvHead, looks_like_csv, read_head
+from recovery_nb.sources.csv.records import BadRowError, RecordMaker
+from recovery_nb.sources.csv.rows import Row, read_rows
+from recovery_nb.sources.csv.text import leading_cells, split_cells
+from recovery_nb.sources.csv.types import Column, HeaderError, columns
+from recovery_nb.sources.json.files import moment_of_name
 
 __all__ = ["CsvSource", "looks_like_csv"]
 

@@ -16,8 +16,8 @@ from recovery_nb.records.batch import Damage
 from recovery_nb.records.extended_json import NotARecordError
 from recovery_nb.records.salvage import leading_json_fields
 from recovery_nb.sources.content import UNKNOWN_SIZE
-from recovery_nb.sources.json_resync import Resync
-from recovery_nb.sources.json_text import RECORD_LIMIT, Budget, NoEndError, Text, is_beginning
+from recovery_nb.sources.json.resync import Resync
+from recovery_nb.sources.json.text import RECORD_LIMIT, Budget, NoEndError, Text, is_beginning
 
 __all__ = ["Elements", "Found", "Walker"]
 

@@ -18,7 +18,7 @@ from recovery_nb.errors import RecoveryError
 from recovery_nb.records.batch import Damage, RecordBatch
 from recovery_nb.records.elements import InvalidRecordError, elements
 from recovery_nb.records.keys import canonical, key_text
-from recovery_nb.sources.gridfs_file import Chunk, FileFacts, file_faults
+from recovery_nb.sources.dump.gridfs_file import Chunk, FileFacts, file_faults
 
 __all__ = ["GridFSCheck"]
 

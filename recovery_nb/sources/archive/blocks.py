@@ -11,10 +11,10 @@ from fastcrc import crc64
 
 from recovery_nb.records.batch import MAX_RECORD_BYTES
 from recovery_nb.records.elements import invalid_reason
-from recovery_nb.sources.archive_format import BORDER_TAIL, TERMINATOR, Namespace, border
-from recovery_nb.sources.archive_prelude import Prelude
-from recovery_nb.sources.archive_search import Search, Window
-from recovery_nb.sources.archive_steps import Closed, Ended, Judge, Lost, Opened, Run, Step
+from recovery_nb.sources.archive.format import BORDER_TAIL, TERMINATOR, Namespace, border
+from recovery_nb.sources.archive.prelude import Prelude
+from recovery_nb.sources.archive.search import Search, Window
+from recovery_nb.sources.archive.steps import Closed, Ended, Judge, Lost, Opened, Run, Step
 from recovery_nb.sources.base import BATCH_BYTES, BATCH_RECORDS
 from recovery_nb.sources.content import Content
 

@@ -10,7 +10,7 @@ import re
 from enum import Enum
 
 from recovery_nb.sources.content import UNKNOWN_SIZE, Memory
-from recovery_nb.sources.json_text import RECORD_LIMIT, Budget, NoEndError, Text, is_json
+from recovery_nb.sources.json.text import RECORD_LIMIT, Budget, NoEndError, Text, is_json
 
 __all__ = ["Resync"]
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 from recovery_nb.errors import BadInputError
 from recovery_nb.records.batch import MAX_RECORD_BYTES, Damage, RecordBatch, Ref
 from recovery_nb.records.salvage import leading_fields
-from recovery_nb.sources.archive_blocks import walk
-from recovery_nb.sources.archive_format import OPLOG, Namespace, looks_like_archive
-from recovery_nb.sources.archive_owners import MOST_OWNERS, Owners
-from recovery_nb.sources.archive_prelude import Prelude, read_prelude
-from recovery_nb.sources.archive_steps import Closed, Ended, Lost, Opened, Run
+from recovery_nb.sources.archive.blocks import walk
+from recovery_nb.sources.archive.format import OPLOG, Namespace, looks_like_archive
+from recovery_nb.sources.archive.owners import MOST_OWNERS, Owners
+from recovery_nb.sources.archive.prelude import Prelude, read_prelude
+from recovery_nb.sources.archive.steps import Closed, Ended, Lost, Opened, Run
 from recovery_nb.sources.base import Header, Kind, Typing
-from recovery_nb.sources.bson_files import fetched, parsed_metadata
 from recovery_nb.sources.content import Content, File, Slice
+from recovery_nb.sources.dump.files import fetched, parsed_metadata
 
 __all__ = ["ArchiveSource", "databases", "looks_like_archive"]
 

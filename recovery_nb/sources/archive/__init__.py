@@ -1,0 +1,1 @@
+"""The stream that `mongodump --archive` writes."""

@@ -1,0 +1,1 @@
+"""CSV and TSV: rows, dialects, and what their cells were."""

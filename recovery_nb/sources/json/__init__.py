@@ -1,0 +1,1 @@
+"""JSON in every shape: backups, exports, JSON Lines, Extended JSON."""
