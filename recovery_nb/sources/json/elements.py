@@ -2,15 +2,15 @@
 
 Where a record ends is guessed from what parted the two before it, and proved by converting the text:
 whatever converts as exactly one object is one. Where the guess fails, the brackets are counted. Where a
-record is broken, the search goes on at the next one that is in no other (`json_resync`).
+record is broken, the search goes on at the next one that is in no other (`resync`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from recovery_nb.records.batch import Damage
 from recovery_nb.records.extended_json import NotARecordError
@@ -19,11 +19,12 @@ from recovery_nb.sources.content import UNKNOWN_SIZE
 from recovery_nb.sources.json.resync import Resync
 from recovery_nb.sources.json.text import RECORD_LIMIT, Budget, NoEndError, Text, is_beginning
 
-__all__ = ["Elements", "Found", "Walker"]
+__all__ = ["Converter", "Elements", "Found", "Walker"]
 
 _REACH = 64 * 1024
 _LITTLE = 1024
 _PATIENCE = 8
+_TOGETHER = 64
 _SPACE = rb"(?:[ \t\r\n\x1e]|\xef\xbb\xbf)*+"
 _GAP = re.compile(_SPACE + rb",?" + _SPACE + rb"(?=\{)")
 _OPENING = re.compile(rb'\{\s*"[^"\\]{0,200}"\s*:')
@@ -60,6 +61,20 @@ class _Border(NamedTuple):
     step: int
 
 
+class Converter(Protocol):
+    """Turns the text of objects into what is wanted of them."""
+
+    def __call__(self, text: bytes, /) -> bytes:
+        """Convert one object.
+
+        Raises:
+            NotARecordError: The text is not exactly one, or it cannot be converted.
+        """
+
+    def together(self, texts: list[bytes], /) -> list[bytes] | None:
+        """Convert several, which is quicker; None where any of them must be converted alone."""
+
+
 def _border(gap: bytes, opening: bytes) -> _Border:
     # No string holds a raw line break, and what is nested deeper is indented deeper. On one line, the
     # name of the first field tells records from what is nested in them.
@@ -72,7 +87,7 @@ class Elements:
     Args:
         text: The file.
         collection: The collection that the records belong to.
-        convert: Turns the text of one object into what is wanted of it, or raises `NotARecordError`.
+        convert: Turns the text of objects into what is wanted of them.
         closing: The brackets that close what they are in; b"" for a sequence, which goes on to the end of the file.
             None where the damage that hid its beginning left open which of both it is.
         budget: How much may be looked at in vain.
@@ -83,7 +98,7 @@ class Elements:
         text: Text,
         collection: str,
         *,
-        convert: Callable[[bytes], bytes],
+        convert: Converter,
         closing: bytes | None,
         budget: Budget | None = None,
     ) -> None:
@@ -96,6 +111,7 @@ class Elements:
         self._border: _Border | None = None
         self._last = 0
         self._hits = self._misses = 0
+        self._alone = 0  # so many records are converted one by one, since some of those before had to be
 
     def read(self, pos: int) -> Walker:
         """Read from `pos` on, the first byte after the opening bracket if there is one."""
@@ -127,6 +143,15 @@ class Elements:
             text.need(pos, reach)
             data, base = text.data, text.base
             first = index = pos - base
+            while not (self._resync.learning or self._alone):
+                places, values = self._together(data, index, reach, border)
+                for (start, stop), value in zip(places, values, strict=True):
+                    yield Found(collection, base + start, stop - start, value)
+                if not values:
+                    break
+                self._hits += len(values)
+                self._last = places[-1][1] - places[-1][0]
+                index = places[-1][1] - 1 + step
             while (found := data.find(end, index, index + reach)) >= 0:
                 try:
                     value = convert(data[index : found + 1])
@@ -139,6 +164,7 @@ class Elements:
                 yield Found(collection, base + index, found + 1 - index, value)
                 self._last = found + 1 - index
                 self._hits += 1
+                self._alone = max(0, self._alone - 1)
                 index = found + step
             pos = base + index
             if found == -1 and index > first and base + len(data) < text.size:
@@ -147,6 +173,20 @@ class Elements:
             if self._misses > _PATIENCE + self._hits // 4:
                 self._border = None
             return pos
+
+    def _together(
+        self, data: bytes, index: int, reach: int, border: _Border
+    ) -> tuple[list[tuple[int, int]], list[bytes]]:
+        """Return where the next records begin and end in the window, and what they are; nothing if any is none."""
+        places: list[tuple[int, int]] = []
+        while len(places) < _TOGETHER and (found := data.find(border.end, index, index + reach)) >= 0:
+            places.append((index, found + 1))
+            index = found + border.step
+        values = self._convert.together([data[start:stop] for start, stop in places]) if places else None
+        if values is None:
+            self._alone = 4 * len(places)
+            return [], []
+        return places, values
 
     def _read_counting(self, pos: int, byte: bytes) -> Walker:
         """Read one element, whatever it is, and return where it ends."""

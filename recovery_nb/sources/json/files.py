@@ -11,26 +11,20 @@ from datetime import UTC, datetime
 
 from recovery_nb.errors import DamagedSourceError
 from recovery_nb.records.batch import MAX_RECORD_BYTES, Damage, RecordBatch, Ref
-from recovery_nb.records.extended_json import NotARecordError, to_bson
+from recovery_nb.records.extended_json import NotARecordError, to_bson, to_bson_together
 from recovery_nb.records.salvage import leading_json_fields
 from recovery_nb.sources.base import BATCH_BYTES, BATCH_RECORDS, Header, Kind, Typing
 from recovery_nb.sources.content import UNKNOWN_SIZE, File
 from recovery_nb.sources.gaps import apart
 from recovery_nb.sources.json.text import RECORD_LIMIT, NoEndError, Text
 from recovery_nb.sources.json.walk import Found, Shape, Walk
+from recovery_nb.sources.typed import TypingSeen
 
 __all__ = ["JsonSource", "looks_like_json", "moment_of_name"]
 
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _EXPECTED = "a list, an object with data, records, items, conversations, messages or collections, or one with an id"
-# The relaxed form, too, writes NaN and the infinities as $numberDouble.
-_NUMBER_WRAPPER = re.compile(rb'"\$number(?:Int"\s*:|Double"\s*:\s*"-?[0-9])')
-# `JSON.stringify` writes decimals and timestamps in wrappers, too, but ids and dates as plain strings.
-_WRAPPER = re.compile(
-    rb'"\$(?:oid|date|binary|uuid|regex|regularExpression|code|symbol'
-    rb'|dbPointer|undefined|minKey|maxKey)"\s*:'
-)
 _NAMED_DATE = re.compile(
     r"(?<!\d)(20\d\d)-?([01]\d)-?([0-3]\d)"
     r"(?:[T_ -]?([0-2]\d)[-:.]?([0-5]\d)[-:.]?([0-5]\d)(?:[-.](\d{3})(?!\d))?)?",
@@ -65,7 +59,7 @@ class JsonSource:
         self.path, self.file = file.path, file
         self.doubted = False
         self.notes: Counter[str] = Counter()
-        self._typing = Typing.PLAIN
+        self._records = _Records(self.notes)
         self._walk: Walk | None = None
         self._shape = self._check()
         self.kind = Kind.JSON_LINES if self._shape is Shape.SEQUENCE else Kind.JSON
@@ -92,7 +86,7 @@ class JsonSource:
 
     def typing(self) -> Typing:
         """Return how much of BSON's types the records kept; known once `read` has been exhausted."""
-        return self._typing
+        return self._records.seen.typing
 
     def read(self) -> Iterator[RecordBatch | Damage]:
         """Yield every record, in batches, and every damage, in their order.
@@ -101,13 +95,13 @@ class JsonSource:
             DamagedSourceError: There is JSON, but nothing in it is a record.
         """
         content = self.file.open()
-        self._walk = Walk(content, self._convert, shape=self._shape)
+        self.notes.clear()
+        self._records = _Records(self.notes)
+        self._walk = Walk(content, self._records, shape=self._shape)
         yield from apart(content, self._read(self._walk))
         self.doubted = bool(content.doubt)
 
     def _read(self, walk: Walk) -> Iterator[RecordBatch | Damage]:
-        self._typing = Typing.PLAIN
-        self.notes.clear()
         batch, size, found, strangers = RecordBatch("", "", [], [], []), 0, False, False
         broken = False
         for piece in walk:
@@ -158,7 +152,7 @@ class JsonSource:
         It is the SHA-256 of `collections` as compact JSON with sorted keys in UTF-8, as Python's `json`
         writes it. The file is read once for the places of the lists, and then list by list.
         """
-        walk = Walk(self.file.open(), _sorted_json, shape=self._shape)
+        walk = Walk(self.file.open(), _SortedJson(), shape=self._shape)
         whole = all(isinstance(piece, Found) for piece in walk)
         metadata = walk.facts.get("metadata")
         stated = metadata.get("checksum") if isinstance(metadata, dict) else None
@@ -211,19 +205,47 @@ class JsonSource:
     def _no_records(self) -> DamagedSourceError:
         return DamagedSourceError(f"{self.path} holds JSON but no records", hint=f"expected {_EXPECTED}")
 
-    def _convert(self, text: bytes) -> bytes:
+
+class _Records:
+    """Converts texts to records, and learns from them how much of their types they state.
+
+    Args:
+        notes: Where what had to be decided is counted.
+    """
+
+    def __init__(self, notes: Counter[str]) -> None:
+        self._notes = notes
+        self.seen = TypingSeen()
+
+    def __call__(self, text: bytes) -> bytes:
         notes: list[str] = []
         record = to_bson(text, notes)
         if notes:
-            self.notes.update(notes)
+            self._notes.update(notes)
         if len(record) > MAX_RECORD_BYTES:
             raise NotARecordError("a record larger than a server stores (16 MiB)", well_formed=True)
-        if self._typing is not Typing.FULL and b'"$' in text:
-            if _NUMBER_WRAPPER.search(text):
-                self._typing = Typing.FULL
-            elif self._typing is Typing.PLAIN and _WRAPPER.search(text):
-                self._typing = Typing.RELAXED
+        self.seen.see(text)
         return record
+
+    def together(self, texts: list[bytes]) -> list[bytes] | None:
+        records = to_bson_together(texts)
+        if records is None or max(map(len, records)) > MAX_RECORD_BYTES:
+            return None
+        for text in texts:
+            if self.seen.typing is Typing.FULL:
+                break
+            self.seen.see(text)
+        return records
+
+
+class _SortedJson:
+    """Converts texts to JSON with its keys sorted, of which checksums are made."""
+
+    def __call__(self, text: bytes) -> bytes:
+        return _sorted_json(text)
+
+    def together(self, texts: list[bytes]) -> list[bytes] | None:
+        return [_sorted_json(text) for text in texts]
 
 
 def _sorted_json(text: bytes) -> bytes:

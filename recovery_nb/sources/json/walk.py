@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from recovery_nb.records.batch import Damage
 from recovery_nb.records.elements import InvalidRecordError, elements
-from recovery_nb.records.extended_json import NotARecordError, to_bson
+from recovery_nb.records.extended_json import NotARecordError, to_bson, to_bson_together
 from recovery_nb.sources.content import UNKNOWN_SIZE, Content
-from recovery_nb.sources.json.elements import Elements, Found, Walker
+from recovery_nb.sources.json.elements import Converter, Elements, Found, Walker
 from recovery_nb.sources.json.resync import Resync
 from recovery_nb.sources.json.text import RECORD_LIMIT, Budget, NoEndError, Text
 
@@ -69,6 +69,14 @@ class _Survey:
         return Shape.RECORD if known else Shape.NONE
 
 
+class _ToBson:
+    def __call__(self, text: bytes) -> bytes:
+        return to_bson(text)
+
+    def together(self, texts: list[bytes]) -> list[bytes] | None:
+        return to_bson_together(texts)
+
+
 class Walk:
     """One pass over a file: iterate over it for its records and damages.
 
@@ -79,7 +87,7 @@ class Walk:
 
     Args:
         content: The file's content.
-        convert: Turns the text of one object into what is wanted of it, or raises `NotARecordError`.
+        convert: Turns the text of objects into what is wanted of them; None where only their shape is.
         shape: The shape of the file, if it is known from an earlier pass.
 
     Attributes:
@@ -88,14 +96,12 @@ class Walk:
         others: Whether `collections` holds something else than lists; likewise.
     """
 
-    def __init__(
-        self, content: Content, convert: Callable[[bytes], bytes] = to_bson, *, shape: Shape | None = None
-    ) -> None:
+    def __init__(self, content: Content, convert: Converter | None = None, *, shape: Shape | None = None) -> None:
         self._content = content
         self._known = shape
         self._read_to = 0
         self._budget = Budget()
-        self._convert = convert
+        self._convert = convert or _ToBson()
         self.facts: dict[str, object] = {}
         self.lists: dict[str, int] = {}
         self.others = False
