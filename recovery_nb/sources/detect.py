@@ -15,8 +15,8 @@ from recovery_nb.sources.csv.files import CsvSource, looks_like_csv
 from recovery_nb.sources.dump.files import BsonSource
 from recovery_nb.sources.dump.framing import looks_like_bson
 from recovery_nb.sources.json.files import JsonSource, looks_like_json
-from recovery_nb.sources.log_files import LogSource, looks_like_json_log, looks_like_log
-from recovery_nb.sources.log_lines import line_time
+from recovery_nb.sources.log.files import LogSource, looks_like_json_log, looks_like_log
+from recovery_nb.sources.log.lines import line_time
 from recovery_nb.sources.oplog.entries import looks_like_oplog
 from recovery_nb.sources.oplog.source import OplogSource
 from recovery_nb.sources.oplog.survey import databases as oplog_databases

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from recovery_nb.records.extended_json import NotARecordError
-from recovery_nb.sources.log_around import Around
-from recovery_nb.sources.log_pieces import Converter, Piece
-from recovery_nb.sources.log_records import BEGINS_AS_RECORD, Lead, is_record
+from recovery_nb.sources.log.around import Around
+from recovery_nb.sources.log.pieces import Converter, Piece
+from recovery_nb.sources.log.records import BEGINS_AS_RECORD, Lead, is_record
 
 __all__ = ["Whole"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recovery_nb.sources.log_records import Lead, collection_in_line, lead_of
+from recovery_nb.sources.log.records import Lead, collection_in_line, lead_of
 
 __all__ = ["Around"]
 

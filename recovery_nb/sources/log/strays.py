@@ -6,10 +6,10 @@ import re
 from itertools import islice
 
 from recovery_nb.records.extended_json import NotARecordError
-from recovery_nb.sources.log_around import Around
-from recovery_nb.sources.log_objects import broken_at, scan
-from recovery_nb.sources.log_pieces import Converter, Piece
-from recovery_nb.sources.log_records import BEGINS_AS_RECORD, Lead, is_record, lead_of
+from recovery_nb.sources.log.around import Around
+from recovery_nb.sources.log.objects import broken_at, scan
+from recovery_nb.sources.log.pieces import Converter, Piece
+from recovery_nb.sources.log.records import BEGINS_AS_RECORD, Lead, is_record, lead_of
 
 __all__ = ["Strays"]
 

@@ -9,13 +9,13 @@ from itertools import zip_longest
 
 from recovery_nb.records.batch import MAX_RECORD_BYTES
 from recovery_nb.records.salvage import leading_json_fields
-from recovery_nb.sources.log_around import Around
-from recovery_nb.sources.log_judge import Judge
-from recovery_nb.sources.log_objects import LAYERS, Scan, Unescaped, scan
-from recovery_nb.sources.log_pieces import Converter, Piece
-from recovery_nb.sources.log_records import SERVER_ENTRY, collection_in_object, lead_of
-from recovery_nb.sources.log_strays import Strays
-from recovery_nb.sources.log_whole import Whole
+from recovery_nb.sources.log.around import Around
+from recovery_nb.sources.log.judge import Judge
+from recovery_nb.sources.log.objects import LAYERS, Scan, Unescaped, scan
+from recovery_nb.sources.log.pieces import Converter, Piece
+from recovery_nb.sources.log.records import SERVER_ENTRY, collection_in_object, lead_of
+from recovery_nb.sources.log.strays import Strays
+from recovery_nb.sources.log.whole import Whole
 
 __all__ = ["Search"]
 

@@ -17,10 +17,10 @@ from recovery_nb.records.extended_json import to_bson
 from recovery_nb.sources import log_records
 from recovery_nb.sources.base import Kind, Typing
 from recovery_nb.sources.content import File
-from recovery_nb.sources.log_files import LogSource, looks_like_json_log, looks_like_log
-from recovery_nb.sources.log_records import is_record
+from recovery_nb.sources.log.files import LogSource, looks_like_json_log, looks_like_log
+from recovery_nb.sources.log.records import is_record
 
-SAMPLES = Path(__file__).parents[1] / "data" / "samples"
+SAMPLES = Path(__file__).parents[2] / "data" / "samples"
 LOG = (SAMPLES / "backups" / "app.log").read_bytes()
 STAMP = "2025-11-01T08:00:00Z INFO store - "
 RECORD = '{"_id": "r1", "name": "Zoë {\\"x\\"}", "parts": [{"_id": "p1", "n": 1, "m": 2}]}'

@@ -8,11 +8,11 @@ import bson
 
 from recovery_nb.records.elements import CODEC, id_element
 from recovery_nb.records.extended_json import NotARecordError
-from recovery_nb.sources.log_around import Around
-from recovery_nb.sources.log_lines import is_entry
-from recovery_nb.sources.log_objects import Place, Scan, broken_at
-from recovery_nb.sources.log_pieces import Converter, Piece
-from recovery_nb.sources.log_records import (
+from recovery_nb.sources.log.around import Around
+from recovery_nb.sources.log.lines import is_entry
+from recovery_nb.sources.log.objects import Place, Scan, broken_at
+from recovery_nb.sources.log.pieces import Converter, Piece
+from recovery_nb.sources.log.records import (
     BEGINS_AS_RECORD,
     SERVER_ENTRY,
     Lead,

@@ -7,8 +7,8 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 
 from recovery_nb.records.batch import moment
-from recovery_nb.sources.log_objects import shallow
-from recovery_nb.sources.log_records import BEGINS_AS_RECORD
+from recovery_nb.sources.log.objects import shallow
+from recovery_nb.sources.log.records import BEGINS_AS_RECORD
 
 __all__ = ["Clock", "entry_time", "is_entry", "line_time", "looks_like_json_log", "looks_like_log", "time_before"]
 

@@ -15,7 +15,7 @@ from recovery_nb.sources.base import BATCH_BYTES, BATCH_RECORDS, Header, Kind, T
 from recovery_nb.sources.content import Content, File
 from recovery_nb.sources.gaps import apart
 from recovery_nb.sources.json.text import RECORD_LIMIT
-from recovery_nb.sources.log_lines import (
+from recovery_nb.sources.log.lines import (
     Clock,
     entry_time,
     line_time,
@@ -23,9 +23,9 @@ from recovery_nb.sources.log_lines import (
     looks_like_log,
     time_before,
 )
-from recovery_nb.sources.log_objects import LAYERS, Unescaped
-from recovery_nb.sources.log_pieces import Piece
-from recovery_nb.sources.log_search import Search
+from recovery_nb.sources.log.objects import LAYERS, Unescaped
+from recovery_nb.sources.log.pieces import Piece
+from recovery_nb.sources.log.search import Search
 from recovery_nb.sources.typed import TypingSeen
 
 __all__ = ["LogSource", "looks_like_json_log", "looks_like_log"]

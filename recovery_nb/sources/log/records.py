@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from recovery_nb.records.elements import InvalidRecordError, elements
-from recovery_nb.sources.log_objects import shallow
+from recovery_nb.sources.log.objects import shallow
 
 __all__ = [
     "BEGINS_AS_RECORD",
