@@ -14,9 +14,9 @@ from pymongo import MongoClient
 from recovery_nb.embedded import EmbeddedMongod
 from recovery_nb.records.batch import Damage, Ref, moment
 from recovery_nb.records.extended_json import to_bson
-from recovery_nb.sources import log_records
 from recovery_nb.sources.base import Kind, Typing
 from recovery_nb.sources.content import File
+from recovery_nb.sources.log import records as log_records
 from recovery_nb.sources.log.files import LogSource, looks_like_json_log, looks_like_log
 from recovery_nb.sources.log.records import is_record
 
