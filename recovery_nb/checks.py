@@ -11,7 +11,7 @@ from pathlib import Path
 
 from recovery_nb.audit import AuditLog
 from recovery_nb.backups import verify_backup
-from recovery_nb.catalog.store import sha256_of
+from recovery_nb.catalog.digest import sha256_of
 from recovery_nb.errors import BadInputError, RecoveryError
 from recovery_nb.events import Emit, silent
 from recovery_nb.restore.files import list_restores

@@ -2,69 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
-from typing import NamedTuple
 
-import bson
 import duckdb
 from bson import json_util
 
-from recovery_nb.catalog.entry import DamageEntry, SourceEntry
-from recovery_nb.catalog.table import FingerprintTable, well_formed
+from recovery_nb.catalog.digest import Stats, digest_of, identifier, stats_of
+from recovery_nb.catalog.entry import SourceEntry
+from recovery_nb.catalog.facts import Facts, sound
+from recovery_nb.catalog.table import FingerprintTable
 from recovery_nb.errors import BadInputError, DamagedSourceError, RecoveryError
 from recovery_nb.events import Emit, Event, silent
 from recovery_nb.files import sync_file, sync_folder, write_whole
 from recovery_nb.records.batch import Damage, RecordBatch
-from recovery_nb.records.buckets import count
-from recovery_nb.records.elements import CODEC, InvalidRecordError, elements
-from recovery_nb.records.extended_json import NotARecordError, to_json
-from recovery_nb.records.salvage import leading_fields
 from recovery_nb.sources.ahead import ahead
-from recovery_nb.sources.base import BUCKETS, FileSource, Header, Kind
-from recovery_nb.sources.content import Content
+from recovery_nb.sources.base import FileSource, Header, Kind
 from recovery_nb.sources.discover import open_source
 from recovery_nb.sources.dump.gridfs import GridFSCheck
 from recovery_nb.sources.tree import Tree
 
-__all__ = ["Catalog", "digest_of", "plain", "preview", "sha256_of", "sound"]
+__all__ = ["Catalog"]
 
-_SAMPLES = 3
-_FIELD_SAMPLE = 200
-_MAX_DAMAGE = 1_000
 _SMALL = 256 * 1024
-_HASHED = 8 * 1024 * 1024
-_PREVIEW = 500
-_SHOWN_DEPTH = 100
-"""No record that is nested deeper is shown: what writes an entry as JSON goes no deeper than 250."""
-
-
-def digest_of(source: FileSource) -> str:
-    """Return SHA-256, in hex, over the names and the expanded contents of a source's files.
-
-    So a copy has the digest of its original, also where it is compressed, or within an archive.
-
-    Raises:
-        DamagedSourceError: A file cannot be read.
-    """
-    whole = hashlib.sha256()
-    files = source.files()
-    for file in files:
-        content = sha256_of(file.open())
-        if source.kind not in (Kind.DUMP, Kind.FILES):
-            return content.hex()
-        whole.update(file.name.encode() + b"\x00" + content)
-    return whole.hexdigest()
 
 
 def _distinct(table: Path) -> Counter[str]:
@@ -76,155 +44,6 @@ def _distinct(table: Path) -> Counter[str]:
             [str(table)],
         ).fetchall()
     return Counter(dict(rows))
-
-
-def _identifier(source: FileSource, digest: str) -> str:
-    """Return what names a source: the same for copies, another where the same bytes are read as something else."""
-    read_as = f"{source.kind.value}\n{getattr(source, 'named', '')}\n{digest}"
-    return hashlib.sha256(read_as.encode()).hexdigest()[:16]
-
-
-def sha256_of(content: Content) -> bytes:
-    """Hash content in large pieces: for each, a thread must wait for the interpreter's lock."""
-    digest, position = hashlib.sha256(), 0
-    while piece := content.read_at(position, _HASHED):
-        digest.update(piece)
-        position += len(piece)
-    return digest.digest()
-
-
-class _Stats(NamedTuple):
-    """Size in bytes and newest modification time of a source's files, and of those on disk that they are in."""
-
-    size: int
-    modified: datetime
-    on_disk: tuple[tuple[int, int], ...]
-
-
-def _stats(source: FileSource) -> _Stats:
-    files = source.files()
-    try:
-        roots = [root.stat() for root in dict.fromkeys(file.root for file in files)]
-    except OSError as error:
-        raise DamagedSourceError(f"{source.path} went away: {error.strerror}", hint="scan what is left again") from None
-    newest = max((file.modified for file in files), default=0)
-    return _Stats(
-        sum(file.stored for file in files), _moment(newest), tuple((one.st_size, one.st_mtime_ns) for one in roots)
-    )
-
-
-def _moment(seconds: float) -> datetime:
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):
-        return datetime.fromtimestamp(0, UTC)
-
-
-def plain(record: bytes) -> object:
-    """Return a record as JSON values, for eyes: relaxed Extended JSON; None if it does not decode or is too deep."""
-    try:
-        document = bson.decode(record, CODEC)
-        value = json.loads(json_util.dumps(document, json_options=json_util.RELAXED_JSON_OPTIONS))
-    except Exception:
-        return None
-    return value if _is_shallow(value) else None
-
-
-def _is_shallow(value: object, left: int = _SHOWN_DEPTH) -> bool:
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return left > 0 and all(_is_shallow(one, left - 1) for one in inside)
-
-
-class _Facts:
-    """Collects, while a source is read, what its entry says."""
-
-    def __init__(self) -> None:
-        self.collections: Counter[str] = Counter()
-        self.versions: Counter[str] = Counter()
-        self.buckets: Counter[str] = Counter()
-        self.timed = False
-        self.fields: dict[str, Counter[str]] = {}
-        self.keyless: Counter[str] = Counter()
-        self.samples: list[object] = []
-        self.damage: list[DamageEntry] = []
-        self.harmed = 0
-
-    def take(self, batch: RecordBatch) -> None:
-        if batch.collection.startswith(BUCKETS):
-            name = batch.collection.removeprefix(BUCKETS)
-            self.buckets[name] += len(batch)
-            for record, offset, length in zip(batch.records, batch.offsets, batch.lengths, strict=True):
-                try:
-                    self.collections[name] += count(record)
-                except InvalidRecordError as error:
-                    reason = f"a bucket whose measurements cannot be counted: {error}"
-                    self.harm(Damage(batch.member, offset, length, reason, batch.collection))
-            return
-        self.timed = self.timed or batch.at is not None
-        seen = self.collections[batch.collection]
-        self.collections[batch.collection] += len(batch)
-        fields = self.fields.setdefault(batch.collection, Counter())
-        for record in batch.records[: max(0, _FIELD_SAMPLE - seen)]:
-            with suppress(InvalidRecordError):  # what is broken behind its `_id` is told when it is looked at
-                fields.update([name.decode("utf-8", "replace") for _, name, _ in elements(record)])
-        if len(self.samples) < _SAMPLES:
-            self.samples += [plain(record) for record in batch.records[: _SAMPLES - len(self.samples)]]
-
-    def harm(self, damage: Damage) -> None:
-        self.harmed += 1
-        if len(self.damage) < _MAX_DAMAGE:
-            self.damage.append(
-                DamageEntry(
-                    member=damage.member, offset=damage.offset, length=damage.length,
-                    reason=damage.reason, collection=damage.collection, partial=preview(damage.partial),
-                )
-            )  # fmt: skip
-
-    def harms(self) -> list[DamageEntry]:
-        """Return the damage, and where there is more than an entry should hold, a last line that says how much."""
-        if (more := self.harmed - len(self.damage)) <= 0:
-            return self.damage
-        last = self.damage[-1]
-        rest = DamageEntry(
-            member=last.member, offset=last.offset + max(last.length, 0), length=-1,
-            reason=f"{more:,} more stretches that cannot be read", collection=last.collection,
-        )  # fmt: skip
-        return [*self.damage, rest]
-
-
-def sound(batch: RecordBatch, *, whole: bool = False) -> Iterator[RecordBatch | Damage]:
-    """Yield the batch without the records whose elements cannot be walked, and these as damage.
-
-    Args:
-        batch: The records.
-        whole: Walk every record to its end, and not only as far as its `_id`.
-    """
-    reasons = [
-        "" if not whole and record[4:9] == b"\x07_id\x00" and len(record) > 21 else well_formed(record, whole=whole)
-        for record in batch.records
-    ]
-    if not any(reasons):
-        yield batch
-        return
-    if good := [index for index, reason in enumerate(reasons) if not reason]:
-        yield batch.only(good)
-    for index, reason in enumerate(reasons):
-        if reason:
-            yield Damage(
-                batch.member, batch.offsets[index], batch.lengths[index], reason, batch.collection,
-                leading_fields(batch.records[index]),
-            )  # fmt: skip
-
-
-def preview(partial: bytes) -> str:
-    """Return what could be read of a damaged record, for eyes: its beginning, as canonical Extended JSON."""
-    if not partial:
-        return ""
-    try:
-        text = to_json(partial)
-    except NotARecordError:
-        return "(unreadable)"
-    return text if len(text) <= _PREVIEW else f"{text[:_PREVIEW]}…"
 
 
 class Catalog:
@@ -274,7 +93,7 @@ class Catalog:
             DamagedSourceError: No record can be read from it.
             BadInputError: A file cannot be opened.
         """
-        before = _stats(source)
+        before = stats_of(source)
         work = self.folder / f".{secrets.token_hex(8)}.{os.getpid()}"
         try:
             if before.size <= _SMALL:  # not worth a thread
@@ -296,7 +115,7 @@ class Catalog:
                     digest = hashing.result()
                 if known := self._known(digest, source, before):
                     return known
-            if _stats(source) != before:
+            if stats_of(source) != before:
                 raise BadInputError(f"{source.path} changed while it was read", hint="scan it again when it is at rest")
             entry = self._entry(source, facts, digest, before)
             write_whole(work / "source.json", entry.model_dump_json(indent=1).encode())
@@ -310,9 +129,9 @@ class Catalog:
             shutil.rmtree(work, ignore_errors=True)
         return entry
 
-    def _known(self, digest: str, source: FileSource, stats: _Stats) -> SourceEntry | None:
+    def _known(self, digest: str, source: FileSource, stats: Stats) -> SourceEntry | None:
         """Return the entry of this content at this path; None if it must be read."""
-        path = self.folder / _identifier(source, digest) / "source.json"
+        path = self.folder / identifier(source, digest) / "source.json"
         if not path.is_file():
             return None
         known = SourceEntry.model_validate_json(path.read_bytes())
@@ -336,8 +155,8 @@ class Catalog:
         sync_folder(folder.parent)
 
     @staticmethod
-    def _read(items: Iterable[RecordBatch | Damage], source: FileSource, table: Path, size: int, emit: Emit) -> _Facts:
-        facts, done, files = _Facts(), 0, GridFSCheck()
+    def _read(items: Iterable[RecordBatch | Damage], source: FileSource, table: Path, size: int, emit: Emit) -> Facts:
+        facts, done, files = Facts(), 0, GridFSCheck()
         checked = source.kind is not Kind.BSON  # one collection alone holds files or their chunks, never both
         with FingerprintTable(table) as rows:
             for item in items:
@@ -363,7 +182,7 @@ class Catalog:
         return facts
 
     @staticmethod
-    def _entry(source: FileSource, facts: _Facts, digest: str, stats: _Stats) -> SourceEntry:
+    def _entry(source: FileSource, facts: Facts, digest: str, stats: Stats) -> SourceEntry:
         header, path = source.header(), source.path.absolute()
         if not facts.collections and not header.options and facts.damage:
             first = facts.damage[0]
@@ -375,7 +194,7 @@ class Catalog:
                 hint="look for another copy of it",
             )
         return SourceEntry(
-            id=_identifier(source, digest), digest=digest, path=path, name=path.name,
+            id=identifier(source, digest), digest=digest, path=path, name=path.name,
             kind=source.kind, typing=source.typing(),
             size=stats.size, modified=stats.modified, taken_at=header.taken_at or stats.modified,
             taken_from=header.taken_from if header.taken_at else "modification time",

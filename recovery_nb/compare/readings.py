@@ -11,7 +11,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from recovery_nb.catalog.entry import SourceEntry
-from recovery_nb.catalog.store import Catalog, sound
+from recovery_nb.catalog.facts import sound
+from recovery_nb.catalog.store import Catalog
 from recovery_nb.catalog.table import FingerprintTable, fingerprint
 from recovery_nb.errors import DamagedSourceError
 from recovery_nb.events import Emit, Event, silent

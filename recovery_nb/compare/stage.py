@@ -12,7 +12,7 @@ from typing import Any
 from bson.raw_bson import RawBSONDocument
 
 from recovery_nb.catalog.entry import DamageEntry, SourceEntry
-from recovery_nb.catalog.store import preview
+from recovery_nb.catalog.facts import preview
 from recovery_nb.catalog.table import fingerprint
 from recovery_nb.compare.explain import diff, newer_in_database, verdict
 from recovery_nb.compare.model import DIFFERENCES, Change, ChangeKind, Counts, Status

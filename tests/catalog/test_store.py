@@ -10,7 +10,8 @@ import bson
 import pyarrow.parquet as pq
 import pytest
 
-from recovery_nb.catalog.store import Catalog, digest_of
+from recovery_nb.catalog.digest import digest_of
+from recovery_nb.catalog.store import Catalog
 from recovery_nb.errors import BadInputError, DamagedSourceError
 from recovery_nb.events import Event
 from recovery_nb.records.elements import split

@@ -71,6 +71,11 @@ class ArchiveSource:
         for entry in self._prelude.listings:
             self._plain(entry.namespace)
 
+    @property
+    def named(self) -> str:
+        """What it was read as: the name of its database."""
+        return self.database
+
     def files(self) -> list[File]:
         """Return the archive."""
         return [self._file]

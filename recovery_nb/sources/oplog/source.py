@@ -101,6 +101,11 @@ class OplogSource:
         first, last = (_stated(self._manifest.get(name)) for name in ("first", "last"))
         return min(first or found.first, found.first or first), max(last, found.last)
 
+    @property
+    def named(self) -> str:
+        """What it was read as: the name of its database."""
+        return self.database
+
     def files(self) -> list[File]:
         """Return the file."""
         return [self.file]
