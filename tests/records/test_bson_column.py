@@ -263,7 +263,7 @@ def test_after_interleaved_objects_the_last_one_may_be_repeated() -> None:
         literal(float("nan")) + changes(1, control=0x90) + b"\0",
         literal(b"abc") + changes(2**40) + b"\0",
         literal(b"0123456789abcdef!") + changes(1) + b"\0",
-        literal(bson.ObjectId()) + changes(2**58) + b"\0",
+        literal(bson.ObjectId("650000000000000000000001")) + changes(2**58) + b"\0",
         b"\x40\0\0",
         b"\xf3\0\0",
         interleaved({"a": 1}) + b"\0",
@@ -326,7 +326,20 @@ def test_interleaved_objects_may_be_nested_only_as_deep_as_documents() -> None:
 
 parts = st.sampled_from(
     [
-        *map(literal, [1, 1.5, "a", True, None, bson.ObjectId(), bson.DatetimeMS(9), b"abc", Decimal128("1")]),
+        *map(
+            literal,
+            [
+                1,
+                1.5,
+                "a",
+                True,
+                None,
+                bson.ObjectId("650000000000000000000001"),
+                bson.DatetimeMS(9),
+                b"abc",
+                Decimal128("1"),
+            ],
+        ),
         changes(0, 1),
         changes(None),
         changes(1, control=0xA0),

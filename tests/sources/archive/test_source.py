@@ -11,15 +11,18 @@ from pathlib import Path
 
 import bson
 import pytest
-from bson import Int64
+from bson import Int64, Timestamp
 from fastcrc import crc64
 
+from recovery_nb.catalog.store import Catalog
 from recovery_nb.errors import BadInputError, DamagedSourceError
 from recovery_nb.records.batch import Damage, RecordBatch, Ref
 from recovery_nb.records.elements import split
+from recovery_nb.scanning import catalogued
 from recovery_nb.sources.archive.source import ArchiveSource, databases, looks_like_archive
 from recovery_nb.sources.base import BATCH_BYTES, BATCH_RECORDS, Kind, Typing
 from recovery_nb.sources.content import File, Folder, Gap, Memory
+from recovery_nb.sources.discover import find_sources, open_source
 from recovery_nb.sources.dump.files import DumpSource
 
 MAGIC = b"\x6d\xe2\x99\x81"
@@ -180,6 +183,23 @@ def test_an_archive_of_several_databases_is_read_one_by_one() -> None:
         ArchiveSource(file)
     with pytest.raises(BadInputError, match="it holds shop, club"):
         ArchiveSource(file, "other")
+
+
+def test_each_database_of_an_archive_is_a_source_and_so_is_its_oplog(tmp_path: Path) -> None:
+    entry = {"ts": Timestamp(9, 1), "op": "i", "ns": "club.users", "v": Int64(2), "o": {"_id": 1}, "wall": 1}
+    writer = Writer().prelude([("shop", "users"), ("club", "users"), ("", "oplog")])
+    writer.block(("shop", "users"), documents(3)).block(("club", "users"), documents(4))
+    writer.block(("", "oplog"), [bson.encode(entry)])
+    (tmp_path / "all.archive").write_bytes(writer.end(("shop", "users"), ("club", "users"), ("", "oplog")).data)
+
+    scan = catalogued(find_sources([tmp_path]), Catalog(tmp_path / "catalog"))
+    assert {(one.path.name, one.kind, one.records) for one in scan.sources} == {
+        ("shop", Kind.ARCHIVE, 3),
+        ("club", Kind.ARCHIVE, 4),
+        ("oplog.bson", Kind.OPLOG, 1),
+    }
+    assert (scan.errors, scan.copies) == ((), ())
+    assert open_source(tmp_path / "all.archive" / "club").path.name == "club"
 
 
 def test_several_databases_are_read_as_one_if_no_collections_share_a_name() -> None:
