@@ -29,6 +29,7 @@ from typing import NamedTuple
 
 import bson
 from backports import zstd
+from bson import Binary
 from corpus import FORMATS
 
 from recovery_nb.catalog.store import Catalog
@@ -46,6 +47,8 @@ _ADDRESS_SPACE = 4 * 1024 * 1024 * 1024
 _CHUNK = 50
 _FETCHED = 50
 _SCANNED = 0.05
+_LARGE = 0.002
+"""The share of inputs of full size."""
 _RECORDS = 40
 _PIECE = 24 * 1024
 _ENDINGS = {
@@ -105,6 +108,24 @@ def hostile() -> dict[str, bytes]:
         "empty.gz": gzip.compress(b"", mtime=0) * 1_000,
         "members.gz": gzip.compress(b'{"_id":1}\n', mtime=0) * 500,
     }
+
+
+@cache
+def large() -> list[Input]:
+    """Return hostile files of full size: they take long to read, so only a few inputs are made of them."""
+    found = {
+        "bomb.json.gz": gzip.compress(b'[{"_id":1},' + b" " * 400_000_000 + b'{"_id":2}]', mtime=0),
+        "bomb.bson.zst": zstd.compress(bson.encode({"_id": 1, "in": Binary(bytes(1_000_000))}) * 400),
+        "deep.json": b"[" + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"]",
+        "deep.jsonl": b'{"_id":1}\n' + b'{"_id":[' * 100_000 + b"\n" + b'{"_id":2}\n' * 100,
+        "digits.json": b'[{"_id":1,"a":' + b"9" * 1_000_000 + b'},{"_id":2}]',
+        "digits.log": b'2025-11-01T08:00:00Z INFO doc={"_id": ' + b"9" * 1_000_000 + b"}\n",
+        "braces.json": b"{" * 1_000_000,
+        "braces.log": b"2025-11-01T08:00:00Z INFO " + b"{" * 1_000_000 + b"\n",
+        "empty.bson": bson.encode({}) * 200_000,
+        "documents.bson": bson.encode({"_id": 1, "in": Binary(bson.encode({"_id": 1}) * 100_000)}) * 2,
+    }
+    return [Input(name, data) for name, data in found.items()]
 
 
 @cache
@@ -224,6 +245,10 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
 def made(seed: int, number: int) -> Input:
     """Return the input of a number."""
     chance = random.Random(f"{seed} {number}")
+    if random.Random(f"large {seed} {number}").random() < _LARGE:
+        origin = chance.choice(large())
+        whole = origin.name.startswith("bomb") or chance.random() < 0.5  # a changed bomb is none any more
+        return Input(origin.name, origin.data if whole else mutated(origin.data, chance))
     origin = chance.choice(seeds())
     data = origin.data
     for _ in range(chance.choice((0, 1, 1, 1, 2, 3, 6, 15))):

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import get_args
 
 from recovery_nb.audit import AuditLog, redact_uri
+from recovery_nb.audit.values import printable
 from recovery_nb.backups import BackupResult, Layout, write_backup
 from recovery_nb.catalog.entry import SourceEntry
 from recovery_nb.catalog.store import Catalog
@@ -19,6 +20,7 @@ from recovery_nb.compare.engine import Request, compare
 from recovery_nb.compare.live import first_fields
 from recovery_nb.compare.model import Status
 from recovery_nb.compare.result import Comparison
+from recovery_nb.databases import of_one_database
 from recovery_nb.embedded import EmbeddedMongod
 from recovery_nb.errors import BadInputError, RecoveryError
 from recovery_nb.events import Emit, silent
@@ -38,7 +40,7 @@ from recovery_nb.sources.mongodb import Database
 from recovery_nb.sources.oplog.live import copy_oplog
 from recovery_nb.sources.oplog.times import parse_time
 from recovery_nb.sources.tree import Tree
-from recovery_nb.states import state_at, state_notes
+from recovery_nb.states import state_at
 from recovery_nb.verification import Verification
 
 __all__ = ["Case", "Scan"]
@@ -258,7 +260,7 @@ class Case:
         collection: str = "",
         key: Sequence[str] = (),
         target: str = "",
-        as_of: str = "",
+        as_of: str | None = None,
     ) -> Comparison:
         """Compare the database with sources: those named, else those of the last scan.
 
@@ -275,16 +277,18 @@ class Case:
                 time that no oplog reaches to.
             ConnectionFailedError: The database does not answer.
         """
-        details: dict[str, object] = {"as_of": as_of} if as_of else {}
+        details: dict[str, object] = {} if as_of is None else {"as_of": as_of}
         with self._audited("compare", collection=collection, target=target, key=list(key), **details) as outcome:
-            if as_of:
+            if as_of is not None:
                 parse_time(as_of)  # before anything is copied for it
             database = self.database
             entries = self.scan(*named).sources if named else self.scanned.sources or self._current()
             if not entries:
                 raise BadInputError("this case has no source to compare with", hint="scan a backup or a dump")
             notes: list[str] = []
-            if as_of:
+            if as_of is None:
+                entries, notes = of_one_database(entries, self.database.name, named)
+            else:
                 entries, notes = self._state(entries, as_of)
             request = Request(entries, collection=collection, target=target, key=tuple(key), notes=tuple(notes))
             self.comparison = compare(request, database, self.catalog, self.folder / "comparisons", emit=self.emit)
@@ -297,14 +301,14 @@ class Case:
 
     def _state(self, entries: Sequence[SourceEntry], as_of: str) -> tuple[list[SourceEntry], list[str]]:
         """Return the state of the database at a time as the one source, and what is to be said of it."""
-        state = state_at(
+        state, notes = state_at(
             as_of, entries, self.catalog, self.folder / "copies", database=self.database.name, emit=self.emit
         )
         self.audit.append("state written", path=str(state.path), as_of=as_of, unknown=state.unknown)
         found = catalogued(find_sources([state.path], tree=self.tree), self.catalog, emit=self.emit)
         if not found.sources:
             raise BadInputError(f"the state at {as_of} holds no record", hint="name a later time, or add a backup")
-        return list(found.sources), state_notes(state)
+        return list(found.sources), notes
 
     def _current(self) -> list[SourceEntry]:
         """Return the catalogued sources that are still where they were, each as it was last scanned."""
@@ -361,7 +365,7 @@ class Case:
             plan = make_plan(
                 select(comparison, self.database, statuses=statuses, keys=chosen), self.folder / "plans",
                 database=self.database.label, on_conflict=OnConflict(on_conflict),
-                sources={entry.id: str(entry.path) for entry in comparison.sources.values()},
+                sources={entry.id: printable(entry.path) for entry in comparison.sources.values()},
             )  # fmt: skip
             if chosen and not chosen.matched:
                 raise BadInputError(
@@ -451,7 +455,7 @@ class Case:
         try:
             # Before it is logged: an entry would take a torn end of the log for a crash that is accounted for.
             self.verified = verify_target(
-                name, case=self.folder, address=self.address, audit=self.audit, emit=self.emit
+                name, case=self.folder, address=self.address, audit=self.audit, tree=self.tree, emit=self.emit
             )
         except BaseException as error:
             self.audit.append("verify failed", target=name, error=str(error) or type(error).__name__)

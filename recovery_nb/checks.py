@@ -21,6 +21,7 @@ from recovery_nb.sources.content import MANIFEST, FileContent
 from recovery_nb.sources.detect import OPLOG
 from recovery_nb.sources.oplog.source import FORMAT as OPLOG_FORMAT
 from recovery_nb.sources.oplog.state import FORMAT as STATE_FORMAT
+from recovery_nb.sources.tree import Tree
 from recovery_nb.verification import Problem, Verification
 
 __all__ = ["audit_gaps", "verify_run", "verify_target"]
@@ -132,16 +133,28 @@ def _case(folder: Path, address: Callable[[], str], audit: AuditLog, emit: Emit)
     return _joined(str(folder), parts)
 
 
+def _leads_into(path: Path) -> bool:
+    """Return whether a path leads into a file: an archive; or names the many small files of a folder (`*.json`)."""
+    return any(parent.is_file() for parent in path.parents) or (path.name.startswith("*") and path.parent.is_dir())
+
+
 def verify_target(
-    target: str, *, case: Path, address: Callable[[], str], audit: AuditLog, emit: Emit = silent
+    target: str,
+    *,
+    case: Path,
+    address: Callable[[], str],
+    audit: AuditLog,
+    tree: Tree | None = None,
+    emit: Emit = silent,
 ) -> Verification:
-    """Verify a restore by its id, or a case, a run or a backup by its path. Read-only.
+    """Verify a restore by its id, or a case, a run, a backup or any source by its path. Read-only.
 
     Args:
         target: What to verify.
         case: The case's folder.
         address: Gives the database's URI; called only where the database must be looked at.
         audit: The case's audit log.
+        tree: What opens files, also compressed, encrypted or within archives.
         emit: Hears how far it is.
 
     Raises:
@@ -158,10 +171,10 @@ def verify_target(
         return _case(path.absolute(), address, AuditLog(path / "audit.jsonl"), emit)
     if path.is_dir() and (path / _RUN).is_file():
         return verify_run(path)
-    if not path.is_file() and not path.is_dir():
+    if not path.is_file() and not path.is_dir() and not _leads_into(path):
         known = ", ".join(info.id for info in list_restores(case / "restores")[-5:]) or "none"
         raise BadInputError(
             f"{target} is no backup, restore, run or case",
             hint=f"name a path, or a restore of this case ({known})",
         )
-    return verify_backup(path, emit=emit)
+    return verify_backup(path, tree=tree, emit=emit)

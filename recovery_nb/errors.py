@@ -24,6 +24,7 @@ class RecoveryError(Exception):
     exit_code = 2
 
     def __init__(self, message: str, *, hint: str = "", exit_code: int | None = None) -> None:
+        message, hint = (text.encode("utf-8", "backslashreplace").decode() for text in (message, hint))  # file names
         super().__init__(message)
         self.message = message
         self.hint = hint

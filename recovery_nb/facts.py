@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from pathlib import Path
 
+from recovery_nb.audit.values import printable
 from recovery_nb.backups import BackupResult
 from recovery_nb.catalog.entry import SourceEntry
 from recovery_nb.compare.model import Status
@@ -82,9 +83,9 @@ def inferred_collections(sources: Sequence[SourceEntry], fields: Mapping[str, Se
 def _shown(path: Path) -> str:
     """Return a path as the user would type it: relative where it is below the working folder."""
     try:
-        return str(path.relative_to(Path.cwd()))
+        return printable(path.relative_to(Path.cwd()))
     except ValueError:
-        return str(path)
+        return printable(path)
 
 
 def findings(

@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 
 from recovery_nb.errors import BadInputError
+from recovery_nb.sources.discover import PATTERNS
 from recovery_nb.sources.expand.age import AgeKeys
 from recovery_nb.sources.expand.expanded import Expansion
 from recovery_nb.sources.expand.limits import Limits
@@ -51,7 +52,7 @@ class Settings(BaseSettings):
 
     database: SecretStr = Field(default=SecretStr(""), validation_alias=AliasChoices("DATABASE_URI", "database"))
     folders: tuple[Path, ...] = (Path(), Path("backups"), Path("exports"), Path("data"))
-    patterns: tuple[str, ...] = ("**/backup*.json", "**/export*.json", "**/*_data.json")
+    patterns: tuple[str, ...] = PATTERNS
 
     expanded_bytes: PositiveInt = _LIMITS.expanded_bytes
     expansion_ratio: PositiveInt = _LIMITS.ratio

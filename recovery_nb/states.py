@@ -17,15 +17,15 @@ from recovery_nb.sources.oplog.source import OplogSource
 from recovery_nb.sources.oplog.state import WrittenState, write_state
 from recovery_nb.sources.oplog.times import parse_time
 
-__all__ = ["state_at", "state_notes"]
+__all__ = ["state_at"]
 
-_BASES = frozenset({Kind.DUMP, Kind.ARCHIVE, Kind.BSON})
+_DUMPS = (Kind.DUMP, Kind.ARCHIVE)
 _SHOWN = 20
 
 
 def state_at(
     time: str, entries: Sequence[SourceEntry], catalog: Catalog, folder: Path, *, database: str, emit: Emit = silent
-) -> WrittenState:
+) -> tuple[WrittenState, list[str]]:
     """Write the state of a database at a time, from the oplogs among the sources and the newest backup before it.
 
     Args:
@@ -35,6 +35,9 @@ def state_at(
         folder: Where the state is to be written.
         database: The database's name.
         emit: Hears how far it is.
+
+    Returns:
+        The state, and what the analyst must know of it.
 
     Raises:
         BadInputError: There is no oplog, or none that reaches to that time; a backup was taken later.
@@ -47,35 +50,61 @@ def state_at(
             "--as-of needs an oplog among the sources",
             hint="add oplog: (the database's own, live) or the oplog.bson of a dump",
         )
-    base = _base(entries, at)
-    return write_state(
+    base, notes = _base(entries, at, database)
+    state = write_state(
         [cast("OplogSource", catalog.open(entry)) for entry in of_it], at=at, folder=folder,
         base=None if base is None else catalog.open(base),
-        base_at=moment(*base.optime) if base and base.optime else None, emit=emit,
+        base_at=moment(*base.optime) if base and base.optime else None,
+        base_about=_taken(base) if base else None, emit=emit,
     )  # fmt: skip
+    return state, [*notes, *_state_notes(state)]
 
 
-def _base(entries: Sequence[SourceEntry], at: int) -> SourceEntry | None:
-    """Return the newest backup that was taken before; None where the sources hold no backup that can be a base."""
-    backups = [
-        entry for entry in entries if entry.kind in _BASES and entry.typing is Typing.FULL and entry.taken_from != AS_OF
-    ]
-    before = [entry for entry in backups if _taken(entry) <= at]
-    if backups and not before:
-        first = min(backups, key=_taken)
+def _base(entries: Sequence[SourceEntry], at: int, database: str) -> tuple[SourceEntry | None, list[str]]:
+    """Return the newest backup of the database that was taken before, and what is to be said of the choice.
+
+    A whole dump comes before a single collection's file.
+
+    Raises:
+        BadInputError: Every backup of it was taken later.
+    """
+    backups = [entry for entry in entries if entry.typing is Typing.FULL and entry.taken_from != AS_OF]
+    of_it = [entry for entry in backups if entry.kind in _DUMPS and entry.origin == database]
+    of_it = of_it or [entry for entry in backups if entry.kind is Kind.BSON]
+    before = [entry for entry in of_it if _taken(entry) <= at]
+    if of_it and not before:
+        first = min(of_it, key=_taken)
         raise BadInputError(
-            f"{first.path} was taken at {first.taken_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC ({first.taken_from}), "
-            "which is later than --as-of",
+            f"{first.path} was taken at {_when(first)} ({first.taken_from}), which is later than --as-of",
             hint="name an older backup, or only the oplog",
         )
-    return max(before, key=_taken, default=None)
+    base = max(before, key=_taken, default=None)
+    notes = [f"its base is {base.path}, of {_when(base)} ({base.taken_from})"] if base else []
+    notes += [
+        f"not used for that state: {entry.path}, {_why_not(entry, database)}"
+        for entry in entries
+        if entry is not base and entry.kind is not Kind.OPLOG
+    ]
+    return base, notes
+
+
+def _why_not(entry: SourceEntry, database: str) -> str:
+    if entry.kind in _DUMPS and entry.origin != database:
+        return f"which is of a database called {entry.origin or 'nothing'}, and not {database}"
+    if entry.kind not in (*_DUMPS, Kind.BSON):
+        return f"which, as {entry.kind.value}, can be no base"
+    return f"of {_when(entry)}"
+
+
+def _when(entry: SourceEntry) -> str:
+    return f"{entry.taken_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _taken(entry: SourceEntry) -> int:
     return moment(*entry.optime) if entry.optime else moment(entry.taken_at.timestamp())
 
 
-def state_notes(state: WrittenState) -> list[str]:
+def _state_notes(state: WrittenState) -> list[str]:
     """Return what the analyst must know of a state: what speaks against it, and records of which it is not known."""
     when = datetime.fromtimestamp(state.at >> 32, UTC)
     notes = [f"the sources' side is the state of {state.database} at {when:%Y-%m-%d %H:%M:%S} UTC, in {state.path}"]

@@ -6,7 +6,7 @@ import hashlib
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from recovery_nb.errors import DamagedSourceError
+from recovery_nb.errors import DamagedSourceError, RecoveryError
 from recovery_nb.sources.base import FileSource, Kind
 from recovery_nb.sources.content import Content
 
@@ -26,9 +26,12 @@ def digest_of(source: FileSource) -> str:
     whole = hashlib.sha256()
     files = source.files()
     for file in files:
-        content = sha256_of(file.open())
         if source.kind not in (Kind.DUMP, Kind.FILES):
-            return content.hex()
+            return sha256_of(file.open()).hex()
+        try:
+            content = sha256_of(file.open())
+        except RecoveryError:
+            content = b"unreadable"  # it is said where it is read; the others count
         whole.update(file.name.encode() + b"\x00" + content)
     return whole.hexdigest()
 

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 
+from recovery_nb.audit.values import printable
 from recovery_nb.sources.base import Kind, Typing
 
 __all__ = ["DamageEntry", "SourceEntry"]
+
+
+_RAW = "bytes:"
+
+
+def _stored(path: Path) -> str:
+    """Return a path as text; one whose name is no UTF-8 by its bytes."""
+    text = str(path)
+    return text if text.isascii() or text == printable(path) else _RAW + os.fsencode(path).hex()
+
+
+def _path(value: object) -> Path:
+    text = str(value)
+    return Path(os.fsdecode(bytes.fromhex(text.removeprefix(_RAW))) if text.startswith(_RAW) else text)
+
+
+StoredPath = Annotated[Path, PlainValidator(_path), PlainSerializer(_stored)]
+"""A path that survives JSON, whatever bytes it is named by."""
 
 
 class DamageEntry(BaseModel):
@@ -55,7 +75,7 @@ class SourceEntry(BaseModel):
 
     id: str
     digest: str
-    path: Path
+    path: StoredPath
     name: str
     kind: Kind
     typing: Typing

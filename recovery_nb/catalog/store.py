@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 from bson import json_util
 
+from recovery_nb.audit.values import printable
 from recovery_nb.catalog.digest import Stats, digest_of, identifier, stats_of
 from recovery_nb.catalog.entry import SourceEntry
 from recovery_nb.catalog.facts import Facts, sound
@@ -140,7 +141,7 @@ class Catalog:
         if not self.tree.exists(known.path):
             return None  # it was moved: the entry takes its new place
         # A copy of what is still there: the entry stays as it is, and is handed out with the place that was asked for.
-        name = source.path.name
+        name = printable(Path(source.path.name))
         return known.model_copy(update={"path": source.path.absolute(), "name": name, "modified": stats.modified})
 
     @staticmethod
@@ -194,7 +195,7 @@ class Catalog:
                 hint="look for another copy of it",
             )
         return SourceEntry(
-            id=identifier(source, digest), digest=digest, path=path, name=path.name,
+            id=identifier(source, digest), digest=digest, path=path, name=printable(Path(path.name)),
             kind=source.kind, typing=source.typing(),
             size=stats.size, modified=stats.modified, taken_at=header.taken_at or stats.modified,
             taken_from=header.taken_from if header.taken_at else "modification time",

@@ -93,7 +93,9 @@ Sources = Annotated[
     list[str], typer.Argument(metavar="SOURCE…", help="Backups, exports, dumps, logs, folders of them, oplog:.")
 ]
 Collection = Annotated[str, typer.Option(help="Only this collection.", metavar="C")]
-AsOf = Annotated[str, typer.Option(help="Against the state at that time, from an oplog and a backup.", metavar="TIME")]
+AsOf = Annotated[
+    str | None, typer.Option(help="Against the state at that time, from an oplog and a backup.", metavar="TIME")
+]
 Target = Annotated[str, typer.Option(help="The database's collection to use instead.", metavar="T")]
 
 
@@ -120,7 +122,7 @@ def _print_report(console: Console, report: Any) -> None:
     )  # fmt: skip
     for one in report.sources:
         for name, reason in one.inferred.items():
-            console.say(f"{one.path}: its records are taken for {name}, by {reason}")
+            console.say(f"{one.path}: its records are taken for {name} ({reason})")
     for copy in report.filesystem.copies:
         console.say(f"{copy.path} holds the same as {copy.of}, and is not counted again")
     _counts_table(console, document["comparison"], title="differences")
@@ -188,7 +190,7 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help="Write the differences: .parquet, .jsonl or .csv.", metavar="FILE")
     ] = None,
-    as_of: AsOf = "",
+    as_of: AsOf = None,
 ) -> int:
     """Compare the database with sources: what is missing, changed, damaged."""
     from recovery_nb.compare.export import check_out, export  # noqa: PLC0415 - see the module's docstring
@@ -212,7 +214,7 @@ def compare(
     _counts_table(console, summary.collections, title=f"{summary.database} against {len(found.sources)} sources")
     for one in summary.placements:
         if one["reason"] != "named by the source":
-            console.say(f"{one['source']}: its records are taken for {one['collection']}, by {one['reason']}")
+            console.say(f"{one['source']}: its records are taken for {one['collection']} ({one['reason']})")
     for line in [*summary.notes, *(f"cannot be read: {line}" for line in errors)]:
         console.say(line)
     if summary.uncovered:
@@ -241,7 +243,7 @@ def restore(
         _OnConflict, typer.Option(help="Where the database holds another version.")
     ] = _OnConflict.SKIP,
     transaction: Annotated[bool, typer.Option("--transaction", help="Each batch wholly or not at all.")] = False,
-    as_of: AsOf = "",
+    as_of: AsOf = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and check, write nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> int:
@@ -253,6 +255,7 @@ def restore(
         raise BadInputError("a restore writes to the database", hint="confirm with --yes, or preview with --dry-run")
     with console.progress() as emit, context.obj.open(emit) as case:
         found = case.compare(*sources, collection=collection, target=target_collection, key=_fields(key), as_of=as_of)
+        unread = list(case.scanned.errors)
         plan = case.plan(found, only=_fields(only), keys=keys, on_conflict=on_conflict.value)
         unmatched = [choice.key for choice in case.unmatched]
         preview = case.restore(plan, found, dry_run=True, transaction=transaction)
@@ -261,8 +264,11 @@ def restore(
             typer.confirm(f"Write {plan.to_write:,} records to {plan.database}?", abort=True, err=True)
         result = preview if dry_run else case.restore(plan, found, transaction=transaction)
         checked = case.verify(result.restore_id) if result.restore_id else None
+    for line in [*found.summary.notes, *(f"cannot be read: {line}" for line in unread)]:
+        console.say(line)
     console.document(
-        {**_restored(result), "plan": str(plan.path), "unmatched": unmatched,
+        {**_restored(result), "plan": str(plan.path), "unmatched": unmatched, "notes": found.summary.notes,
+         "unread": unread,
          "verification": checked.as_dict() if checked else None}
     )  # fmt: skip
     if dry_run:
@@ -280,7 +286,7 @@ def restore(
         console.say(f"to undo it: recovery-nb --case {context.obj.case} rollback {result.restore_id}")
     if result.failed or not result.success or (checked and not checked.ok):
         return 3
-    return 1 if unmatched else 0
+    return 1 if unmatched or unread else 0
 
 
 def _restored(result: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from recovery_nb.catalog.store import Catalog
 from recovery_nb.compare.keys import choose_keys, refuse_bad_key
 from recovery_nb.compare.live import Live, first_fields, read_live
 from recovery_nb.compare.model import CANDIDATES, DIFFERENCES, Counts
-from recovery_nb.compare.readings import Reading, Readings, gather_evidence, save_evidence
+from recovery_nb.compare.readings import Reading, Readings, column_types, gather_evidence, save_evidence
 from recovery_nb.compare.resolve import Placement, place
 from recovery_nb.compare.result import Comparison, Summary
 from recovery_nb.compare.rows import RowWriter
@@ -132,6 +132,9 @@ def _compare(
             evidence[request.target] += [
                 (Evidence.DATABASE, observe(database.first(name, _SAMPLE))) for name in sorted(origins)
             ]
+        for p in placements:
+            if p.source.typing is Typing.TEXT:
+                evidence.setdefault(p.collection, []).append((Evidence.SHAPE, column_types(catalog, p.source, p.given)))
     else:
         evidence = {}
     save_evidence(evidence, folder / "evidence.json")

@@ -17,13 +17,14 @@ from recovery_nb.catalog.table import FingerprintTable, fingerprint
 from recovery_nb.errors import DamagedSourceError
 from recovery_nb.events import Emit, Event, silent
 from recovery_nb.records.batch import Damage, Ref
+from recovery_nb.records.columns import observe_columns
 from recovery_nb.records.keys import DEFAULT_KEY
 from recovery_nb.records.rehydrate import Evidence, Rehydrator
 from recovery_nb.records.schema import Path as SchemaPath
 from recovery_nb.records.schema import Schema, observe
 from recovery_nb.sources.base import Typing
 
-__all__ = ["Reading", "Readings", "checked", "gather_evidence", "load_evidence", "save_evidence"]
+__all__ = ["Reading", "Readings", "checked", "column_types", "gather_evidence", "load_evidence", "save_evidence"]
 
 _SAMPLE = 10_000
 
@@ -79,6 +80,12 @@ def _donate(catalog: Catalog, donor: SourceEntry, given: Sequence[str]) -> Schem
     rows = table.take(list(range(0, len(table), max(1, len(table) // _SAMPLE)))).to_pylist()
     refs = [Ref(row["member"], row["offset"], row["length"]) for row in rows]
     return observe(catalog.open(donor).fetch(refs))
+
+
+def column_types(catalog: Catalog, source: SourceEntry, given: str) -> Schema:
+    """Return what the columns of a CSV source seem to hold: the last resort where no field of any other tells."""
+    batches = (item for item in catalog.open(source).read() if not isinstance(item, Damage))
+    return observe_columns(record for batch in batches if batch.collection == given for record in batch.records)
 
 
 class Readings:

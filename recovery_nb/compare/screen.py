@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -138,6 +139,16 @@ class Screen:
                  count(*) AS copies, count(DISTINCT fingerprint) AS versions
                FROM candidates WHERE key IS NOT NULL AND copies > 1 GROUP BY source, key ORDER BY key"""
         )
+
+    def versions(self, key: bytes) -> list[dict[str, Any]]:
+        """Return every version of one record, the one that a restore takes first."""
+        found = self._db.execute(
+            """SELECT source, collection, member, "offset", length, id, fingerprint, inferred FROM candidates
+               WHERE key = ? ORDER BY coalesce(ambiguous, false), source, -"at", place""",
+            [key],
+        )
+        names = [column[0] for column in found.description]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
     def candidates(self) -> pa.RecordBatchReader:
         """Stream every candidate of the differing keys, ranked: 1 is the one a restore takes."""

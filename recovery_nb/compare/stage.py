@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from bson.raw_bson import RawBSONDocument
 
 from recovery_nb.catalog.entry import DamageEntry, SourceEntry
 from recovery_nb.catalog.facts import preview
-from recovery_nb.catalog.table import fingerprint
+from recovery_nb.catalog.table import fingerprint, well_formed
 from recovery_nb.compare.explain import diff, newer_in_database, verdict
 from recovery_nb.compare.model import DIFFERENCES, Change, ChangeKind, Counts, Status
 from recovery_nb.compare.readings import Readings
@@ -23,8 +23,17 @@ from recovery_nb.compare.trust import confidence
 from recovery_nb.errors import DamagedSourceError
 from recovery_nb.events import Emit, Event
 from recovery_nb.records.batch import Damage, Ref
-from recovery_nb.records.elements import Element, InvalidRecordError, build, elements, find_element, id_element
+from recovery_nb.records.elements import (
+    Element,
+    InvalidRecordError,
+    build,
+    elements,
+    find_element,
+    id_element,
+    invalid_reason,
+)
 from recovery_nb.records.keys import DEFAULT_KEY, canonical, key_of, key_text
+from recovery_nb.records.salvage import leading_fields
 from recovery_nb.sources.mongodb import Database
 
 __all__ = ["Stage", "Work"]
@@ -129,6 +138,9 @@ class Stage:
 
     def _explained(self, row: Mapping[str, Any], current: bytes, candidate: bytes) -> None:
         source = self.sources[row["source"]]
+        if reason := invalid_reason(candidate):
+            self._broken(row, reason, candidate)
+            return
         try:
             changes = diff(current, _identified(candidate, current), typing=source.typing)
         except InvalidRecordError as error:
@@ -161,16 +173,38 @@ class Stage:
     def _missing(self, rows: list[dict[str, Any]]) -> None:
         there = self.work.database.present(self.name, [row["id"] for row in rows if row["id"] is not None])
         by_key = {} if self.key == DEFAULT_KEY else self._by_key(rows)
-        back = []
+        back, gone = [], []
         for row in rows:
             if row["key"] in by_key:  # written since the snapshot
                 back.append({**row, "database_id": by_key[row["key"]]})
             elif row["id"] is not None and _canonical(row["id"]) in there:  # likewise, or now under another key
                 back.append({**row, "database_id": row["id"]})
             else:
-                self._add(self.base(row, Status.MISSING))
+                gone.append(row)
+        for readable in self._readable(gone):
+            self._add(self.base(readable, Status.MISSING))
         if back:
             self._changed(back)
+
+    def _readable(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows whose record decodes; tell of one that does not, and yield the next version that does."""
+        candidates = self._candidates(rows)
+        for number, row in enumerate(rows):
+            if not (reason := invalid_reason(candidates[number])):
+                yield row
+                continue
+            self._broken(row, reason, candidates[number])
+            for other in self.screen.versions(row["key"]):
+                (record,) = self._candidates([other]).values()
+                if other["fingerprint"] != row["fingerprint"] and not invalid_reason(record):
+                    yield {**row, **other}
+                    break
+
+    def _broken(self, row: Mapping[str, Any], reason: str, record: bytes) -> None:
+        place = (row["member"], row["offset"], row["length"])
+        reason = well_formed(record, whole=True) or reason  # ours says where, the driver's what
+        damage = Damage(*place, reason, row["collection"], leading_fields(record))
+        self._corrupt_row(self.sources[row["source"]], damage)
 
     def _by_key(self, rows: Sequence[Mapping[str, Any]]) -> dict[bytes, bytes]:
         """Return the `_id`s that the database now has for the keys of these rows, where `_id` is not the key."""

@@ -16,7 +16,7 @@ from recovery_nb.sources.dump.files import BsonSource
 from recovery_nb.sources.dump.framing import looks_like_bson
 from recovery_nb.sources.json.files import JsonSource, looks_like_json
 from recovery_nb.sources.log.files import LogSource, looks_like_json_log, looks_like_log
-from recovery_nb.sources.log.lines import line_time
+from recovery_nb.sources.log.lines import line_time, quotes_records
 from recovery_nb.sources.oplog.entries import looks_like_oplog
 from recovery_nb.sources.oplog.source import OplogSource
 from recovery_nb.sources.oplog.survey import databases as oplog_databases
@@ -122,7 +122,7 @@ def _oplogs(file: File) -> list[FileSource]:
 def _text(file: File, head: bytes) -> FileSource:
     if _PERCONA.search(head):
         raise BadInputError(f"{file.path} describes a Percona backup, which is not read directly", hint="use pbm")
-    if looks_like_json_log(head) or (_STAMP.match(head) and looks_like_log(head)):
+    if looks_like_json_log(head) or quotes_records(head) or (_STAMP.match(head) and looks_like_log(head)):
         return LogSource(file)
     if looks_like_json(head):
         return JsonSource(file)

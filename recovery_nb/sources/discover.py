@@ -18,7 +18,20 @@ __all__ = ["FOLDERS", "PATTERNS", "Discovery", "find_by_pattern", "find_sources"
 FOLDERS = (".", "backups", "exports", "data")
 """Where backups are looked for when the user names nothing."""
 
-PATTERNS = ("**/backup*.json", "**/export*.json", "**/*_data.json")
+PATTERNS = (
+    "**/backup*.json",
+    "**/export*.json",
+    "**/*_data.json",
+    "**/backup*.jsonl",
+    "**/export*.jsonl",
+    "**/export*.csv",
+    "**/*.archive",
+    "**/*dump*.tar",
+    "**/*dump*.zip",
+    "**/*backup*.tar",
+    "**/*backup*.zip",
+    "**/export*.zip",
+)
 """What is looked for there."""
 
 _CASE = "audit.jsonl"
@@ -73,9 +86,8 @@ def _named(path: Path, tree: Tree) -> File | Folder | FileSource:
     try:
         return tree.entry(path)
     except BadInputError as error:
-        try:
-            above = tree.entry(path.parent)
-        except RecoveryError:
+        above = _above(path, tree)
+        if above is None:
             raise error from None
         if isinstance(above, Folder) and path.name.startswith("*"):
             ending = path.name.removeprefix("*")
@@ -85,6 +97,16 @@ def _named(path: Path, tree: Tree) -> File | Folder | FileSource:
                 if source.path == path:
                     return source
         raise
+
+
+def _above(path: Path, tree: Tree) -> File | Folder | None:
+    """Return the file that holds what is at a path, one or two steps up: an archive, and its oplog's databases."""
+    for parent in (path.parent, path.parent.parent):
+        try:
+            return tree.entry(parent)
+        except RecoveryError:
+            continue
+    return None
 
 
 def _opened(entry: File | Folder, tree: Tree) -> list[FileSource]:

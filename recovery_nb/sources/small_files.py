@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from recovery_nb.audit.values import printable
 from recovery_nb.errors import DamagedSourceError, RecoveryError
 from recovery_nb.records.batch import Damage, RecordBatch, Ref, moment
 from recovery_nb.sources.base import FileSource, Header, Kind, Typing
@@ -50,7 +51,7 @@ class SmallFiles:
 
     def files(self) -> list[File]:
         """Return the files, by name."""
-        return [replace(file, name=file.path.name) for file in self._files]
+        return [replace(file, name=printable(Path(file.path.name))) for file in self._files]
 
     def header(self) -> Header:
         """Return when the newest file was changed."""
@@ -65,7 +66,7 @@ class SmallFiles:
         """Yield every record, file by file; a file that cannot be read is a `Damage`."""
         self._typing = Typing.FULL
         for file in self._files:
-            member = file.path.name
+            member = printable(Path(file.path.name))
             try:
                 for source in sources_of(file):
                     for part in source.read():
@@ -85,7 +86,7 @@ class SmallFiles:
         Raises:
             DamagedSourceError: There is no record (any more).
         """
-        by_name = {file.path.name: file for file in self._files}
+        by_name = {printable(Path(file.path.name)): file for file in self._files}
         for ref in refs:
             if ref.member not in by_name:
                 raise DamagedSourceError(f"{self.path.parent} holds no {ref.member} any more", hint="scan it again")

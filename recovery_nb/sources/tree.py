@@ -6,8 +6,9 @@ import os
 import stat
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
+from recovery_nb.audit.values import printable
 from recovery_nb.errors import BadInputError, DamagedSourceError, RecoveryError
 from recovery_nb.sources.content import HEAD_BYTES, MANIFEST, Content, File, FileContent, Folder
 from recovery_nb.sources.dump.framing import looks_like_bson
@@ -290,7 +291,8 @@ def is_text(head: bytes) -> bool:
 
 
 def _plain_name(name: str) -> str:
-    """Return a file's name without the endings of compression and encryption."""
+    """Return a file's name without the endings of compression and encryption, as text whatever bytes it has."""
+    name = printable(PurePath(name))
     while True:
         stem, dot, ending = name.rpartition(".")
         ending = (dot + ending).lower()

@@ -72,7 +72,7 @@ def differences(case: Case, *sources: str, collection: str = "", target: str = "
         ConnectionFailedError: The database does not answer.
     """
     if sources or collection or target or as_of:
-        return case.compare(*sources, collection=collection, target=target, as_of=as_of)
+        return case.compare(*sources, collection=collection, target=target, as_of=as_of or None)
     case.comparison = case.last_comparison()
     return case.comparison
 

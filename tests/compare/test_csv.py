@@ -99,7 +99,8 @@ def test_into_an_empty_database_csv_comes_back_by_shape_and_with_low_confidence(
     one = database.client[database.name].users.find_one({"email": "dev.0@example.org"})
     assert one == {
         "_id": bson.ObjectId("650000007d81f8fc0a2ad717"), "email": "dev.0@example.org", "name": "Farid",
-        "phone": "+15557650934", "created_at": datetime(2025, 7, 30, 8), "loyalty": 767780801207, "balance": 4670.45,
+        "phone": "+15557650934", "created_at": datetime(2025, 7, 30, 8), "loyalty": 767780801207,
+        "balance": bson.Decimal128("4670.45"),
         "external_id": "9ADBEC8D1D47845C7CF3DD1C1720A4E7", "active": True,
     }  # fmt: skip
 

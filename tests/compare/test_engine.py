@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -457,3 +458,58 @@ def test_keys_of_the_whole_sample_are_fetched_by_their_exact_bytes(shop: Any, ca
     assert case.restore(case.plan(comparison)).restored == 34
 
     assert set(stored(shop, "types").values()) == set(originals)
+
+
+# --- what cannot be what it seems --------------------------------------------------------------------------------
+
+
+def test_of_a_record_that_does_not_decode_an_older_copy_is_taken_and_the_damage_told(
+    database: Any, case: Case, write: Write
+) -> None:
+    whole = [bson.encode({"_id": bson.ObjectId(f"{n:024x}"), "name": f"n{n}"}) for n in range(6)]
+    broken = whole[2].replace(b"\x02name", b"\x77name")
+    lost = whole[4].replace(b"\x02name", b"\x77name")
+    write("people.bson", [*whole[:2], broken, whole[3], lost], day=9)
+    write("people.bson", whole[:4], day=1, folder="old")
+    comparison = case.compare(write("people.bson", [*whole[:2], broken, whole[3], lost], day=9).parent, *[
+        write("people.bson", whole[:4], day=1, folder="old")
+    ])  # fmt: skip
+    counts = comparison.counts["people"]
+    assert (counts.missing, counts.corrupt) == (4, 2)
+    assert case.restore(case.plan(comparison)).restored == 4
+    assert sorted(stored(database, "people").values()) == sorted(whole[:4])
+
+
+def test_databases_that_lie_side_by_side_are_not_mixed(database: Any, case: Case, tmp_path: Path) -> None:
+    for name in (database.name, "other"):
+        (tmp_path / "dump" / name).mkdir(parents=True)
+        (tmp_path / "dump" / name / "users.bson").write_bytes(bson.encode({"_id": name}))
+    comparison = case.compare(tmp_path / "dump")
+    assert comparison.counts["users"].missing == 1
+    assert any("which is of the database other" in note for note in comparison.summary.notes)
+    assert case.compare(tmp_path / "dump" / "other").counts["users"].missing == 1
+    (tmp_path / "dump" / database.name).rename(tmp_path / "dump" / "third")
+    with pytest.raises(BadInputError, match=r"holds several databases \(other, third\)"):
+        case.compare(tmp_path / "dump")
+
+
+def test_a_member_that_cannot_be_opened_costs_only_itself(database: Any, case: Case, write: Write) -> None:
+    write("users.bson", [{"_id": n} for n in range(5)])
+    folder = write("secret.bson", [b"age-encryption.org/v1\n-> X25519 abc\nabc\n--- abc\n" + bytes(100)]).parent
+    comparison = case.compare(folder)
+    assert comparison.counts["users"].missing == 5
+    (entry,) = comparison.sources.values()
+    assert [(one.member, "encrypted with age" in one.reason) for one in entry.damage] == [("secret.bson", True)]
+
+
+def test_a_name_that_is_no_utf8_is_no_obstacle(database: Any, case: Case, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"M\xfcller.jsonl")
+    path.write_text('{"_id": 1}\n')
+    comparison = case.compare(path, collection="users")
+    assert case.restore(case.plan(comparison)).restored == 1
+    assert [entry.path for entry in case.catalog.entries()] == [path]
+
+
+def test_an_empty_time_is_refused_and_not_passed_over(database: Any, case: Case, write: Write) -> None:
+    with pytest.raises(BadInputError, match="not a point in time"):
+        case.compare(write("users.bson", [{"_id": 1}]), as_of="")

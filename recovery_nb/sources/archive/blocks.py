@@ -13,7 +13,7 @@ from recovery_nb.records.batch import MAX_RECORD_BYTES
 from recovery_nb.records.elements import invalid_reason
 from recovery_nb.sources.archive.format import BORDER_TAIL, TERMINATOR, Namespace, border
 from recovery_nb.sources.archive.prelude import Prelude
-from recovery_nb.sources.archive.search import Search, Window
+from recovery_nb.sources.archive.search import Search, Window, swallows
 from recovery_nb.sources.archive.steps import Closed, Ended, Judge, Lost, Opened, Run, Step
 from recovery_nb.sources.base import BATCH_BYTES, BATCH_RECORDS
 from recovery_nb.sources.content import Content
@@ -196,11 +196,13 @@ class _Walk:
             self._begin = records[0][4 : records[0].find(0, 5) + 1]
         if len(self._begin) > 2 and data.count(self._begin, start, stop) != len(records):
             for number, record in enumerate(records[:found]):
-                if _swallows(record, self._begin) and invalid_reason(record):
+                if swallows(record, self._begin) and invalid_reason(record):
                     found = number
                     break
         if failed and found == len(records):
             found = self._false(records, offsets)
+        elif found < len(records):
+            found = self._astray(records, offsets, found)
         self._stride = min(2 * self._stride, BATCH_BYTES)
         if found < len(records) and self._search.affords(len(records[found])):
             self._stride = _FIRST_STRIDE
@@ -212,7 +214,8 @@ class _Walk:
         """Return the number of the first record that led astray, to something that is none; or how many they are.
 
         Of the last ones, that is one that does not decode and has another inside; or that stands behind one that does
-        not decode, and begins as no other does: a field of a record which was swallowed in part.
+        not decode, and begins as no other does: a field of a record which was swallowed in part. Or it is the last
+        one, if another begins in it.
         """
         astray = False
         for number in range(max(0, len(records) - _LOOKED_BACK), len(records)):
@@ -224,7 +227,21 @@ class _Walk:
                     return number
             elif astray and not self._search.known(record):
                 return number
+        if records:
+            end = offsets[-1] + len(records[-1])
+            at = self._search.next(offsets[-1] + 1, end)
+            if at < end and at + _LENGTH.unpack(self._window.read(at, 4))[0] > end:
+                return len(records) - 1
         return len(records)
+
+    def _astray(self, records: list[bytes], offsets: list[int], number: int) -> int:
+        """Return the number of the record that led to this false one: a false length of its own can be why."""
+        while number and invalid_reason(records[number - 1]):
+            end = offsets[number]
+            if self._search.next(offsets[number - 1] + 1, end) == end:
+                break
+            number -= 1
+        return number
 
     def _resumed(self, *, at_gap: bool = False) -> Lost:
         """Return the stretch that begins here, and go on behind it."""
@@ -266,19 +283,6 @@ def _split(data: bytes, start: int, end: int) -> tuple[list[bytes], int]:
         if len(records) == BATCH_RECORDS:
             break
     return records, at
-
-
-def _swallows(record: bytes, begin: bytes) -> bool:
-    """Say whether a document that begins so is in a record and ends where it does.
-
-    In a true record something always follows what is inside it: its own last byte.
-    """
-    hit = record.find(begin, 5)
-    while hit >= 0:
-        if _LENGTH.unpack_from(record, hit - 4)[0] == len(record) - (hit - 4):
-            return True
-        hit = record.find(begin, hit + 1)
-    return False
 
 
 def _reason(length: int, left: int, *, cut: bool) -> str:

@@ -16,9 +16,9 @@ from recovery_nb.records.salvage import MAX_FIELDS
 from recovery_nb.sources.archive.format import TERMINATOR, border, listing
 from recovery_nb.sources.base import BATCH_BYTES
 from recovery_nb.sources.content import Content, Gap
-from recovery_nb.sources.dump.resync import View
+from recovery_nb.sources.dump.resync import View, reaching
 
-__all__ = ["Extent", "Search", "Window"]
+__all__ = ["Extent", "Search", "Window", "swallows"]
 
 _LENGTH = struct.Struct("<i")
 _SMALLEST = 5
@@ -32,6 +32,8 @@ _BEFORE = 66
 _ALLOWANCE = 64 * 1024 * 1024
 """How many bytes of candidates a search may decode beyond 16 times what it has passed: it bounds its time."""
 _LEARNED = 16
+_ONE_BY_ONE = 16
+"""Of more places in a record where another may begin, all are looked at together: hostile ones hold thousands."""
 _position = attrgetter("position")
 
 
@@ -213,7 +215,9 @@ class Search:
         if self._window.gap_at(at):
             return False
         head = self._window.read(at, 4)
-        if head == TERMINATOR or (ended and not self._window.raw(at, 1)):
+        if head == TERMINATOR:  # as numbers in records are, too
+            return not self._window.raw(at + 4, 1) or border(self._document(at + 4)) is not None
+        if ended and not self._window.raw(at, 1):
             return True
         document = self._document(at)
         return self.known(document) or border(document) is not None or (self._prelude and listing(document) is not None)
@@ -265,3 +269,18 @@ def _end(data: bytes) -> int:
     except (InvalidRecordError, ValueError, IndexError, struct.error):
         pass
     return 0
+
+
+def swallows(record: bytes, begin: bytes) -> bool:
+    """Say whether a document that begins so is in a record and ends where it does.
+
+    In a true record something always follows what is inside it: its own last byte.
+    """
+    if record.count(begin, 5) > _ONE_BY_ONE:
+        return any(record.startswith(begin, place + 4) for place in reaching(record, len(record)))
+    hit = record.find(begin, 5)
+    while hit >= 0:
+        if _LENGTH.unpack_from(record, hit - 4)[0] == len(record) - (hit - 4):
+            return True
+        hit = record.find(begin, hit + 1)
+    return False

@@ -6,12 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recovery_nb.sources.csv.text import Dialect, grammar, split_cells
+from recovery_nb.sources.csv.text import Dialect, grammar, is_text, split_cells
 
-__all__ = ["BOM", "UTF16", "CsvHead", "looks_like_csv", "read_head"]
+__all__ = ["BOM", "CONVERT", "UTF16", "CsvHead", "is_windows_1252", "looks_like_csv", "read_head"]
 
 BOM = b"\xef\xbb\xbf"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
+CONVERT = "if Excel wrote it, convert a copy first: iconv -f CP1252 -t UTF-8"
+"""What to do about text that is not UTF-8: nothing in a file says what it is, and Excel's is most often this."""
 
 _ENDINGS = (".csv", ".tsv", ".tab")
 _DELIMITERS = (b"\t", b",", b";", b"|")
@@ -73,7 +75,17 @@ def looks_like_csv(head: bytes, name: str) -> bool:
     named = _named(name)
     if head.startswith(UTF16):
         return named
-    return read_head(head, name) is not None
+    return read_head(head, name) is not None or is_windows_1252(head, name)
+
+
+def is_windows_1252(head: bytes, name: str) -> bool:
+    """Return whether a file is CSV by its name and has a header that is one in Windows-1252, and none in UTF-8."""
+    if not _named(name) or is_text(_LINE_END.split(head, maxsplit=1)[0]):
+        return False
+    try:
+        return read_head(head.decode("cp1252").encode(), name) is not None
+    except UnicodeDecodeError:
+        return False
 
 
 def read_head(head: bytes, name: str) -> CsvHead | None:

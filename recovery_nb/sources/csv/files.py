@@ -8,7 +8,7 @@ from recovery_nb.errors import DamagedSourceError
 from recovery_nb.records.batch import Damage, RecordBatch, Ref
 from recovery_nb.sources.base import BATCH_BYTES, BATCH_RECORDS, Header, Kind, Typing
 from recovery_nb.sources.content import Content, File
-from recovery_nb.sources.csv.dialect import BOM, UTF16, CsvHead, looks_like_csv, read_head
+from recovery_nb.sources.csv.dialect import BOM, CONVERT, UTF16, CsvHead, is_windows_1252, looks_like_csv, read_head
 from recovery_nb.sources.csv.records import BadRowError, RecordMaker
 from recovery_nb.sources.csv.rows import Row, read_rows
 from recovery_nb.sources.csv.text import leading_cells, split_cells
@@ -39,7 +39,7 @@ class CsvSource:
         doubted: Whether a checksum speaks against its content; known once `read` has been exhausted.
 
     Raises:
-        DamagedSourceError: The file is empty, in UTF-16, has no header, or one that does not tell its fields.
+        DamagedSourceError: The file is empty, in UTF-16, has no header, or one in Windows-1252 or without its fields.
     """
 
     def __init__(self, file: File) -> None:
@@ -148,6 +148,8 @@ class CsvSource:
         if head.startswith(UTF16):
             raise DamagedSourceError(f"{self.path} is UTF-16 text", hint="convert it first: iconv -f UTF-16 -t UTF-8")
         found = read_head(head, self.file.name)
+        if not found and is_windows_1252(head, self.file.name):
+            raise DamagedSourceError(f"{self.path} has a header that is not UTF-8", hint=CONVERT)
         if not found or found.start >= _HEAD:
             raise DamagedSourceError(
                 f"{self.path} has no header: its first line does not name the columns of its rows",

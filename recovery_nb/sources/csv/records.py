@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from recovery_nb.records.batch import MAX_RECORD_BYTES
 from recovery_nb.records.cells import Value, string
+from recovery_nb.sources.csv.dialect import CONVERT
+from recovery_nb.sources.csv.text import is_text
 from recovery_nb.sources.csv.types import Column, HeaderError
 
 __all__ = ["BadRowError", "RecordMaker"]
@@ -76,7 +78,7 @@ class RecordMaker:
         Raises:
             BadRowError: A cell does not have the type that the header states, or is no text.
         """
-        if self._heads and b"\0" not in text and _is_text(text):
+        if self._heads and b"\0" not in text and is_text(text):
             plain = self._plain_record(text, cells)
             if len(plain) <= MAX_RECORD_BYTES:
                 return plain
@@ -120,20 +122,10 @@ class RecordMaker:
                         raise ValueError("a NUL byte")
                     value = (read or _plain)(cell) if cell.isascii() or cell.decode() else None
                 except ValueError as error:
-                    what = "not UTF-8" if isinstance(error, UnicodeDecodeError) else error
+                    what = f"not UTF-8; {CONVERT}" if isinstance(error, UnicodeDecodeError) else error
                     reason = reason or f"{self._columns[len(values)].name}: {what}"
             values.append(value)
         return values, reason
-
-
-def _is_text(data: bytes) -> bool:
-    if data.isascii():
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _plain_heads(root: _Node, width: int) -> tuple[bytes, ...]:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-__all__ = ["Dialect", "Grammar", "grammar", "leading_cells", "split_cells"]
+__all__ = ["Dialect", "Grammar", "grammar", "is_text", "leading_cells", "split_cells"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +91,14 @@ def leading_cells(text: bytes, dialect: Dialect) -> list[bytes]:
 def _cell(match: re.Match[bytes]) -> bytes:
     inside, plain = match.groups()
     return plain if inside is None else inside.replace(b'""', b'"')
+
+
+def is_text(data: bytes) -> bool:
+    """Return whether bytes are text in UTF-8."""
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from bson import json_util
 from bson.codec_options import DatetimeConversion
 
-from recovery_nb.errors import DamagedSourceError
+from recovery_nb.errors import DamagedSourceError, RecoveryError
 from recovery_nb.records.batch import MAX_RECORD_BYTES, Damage, RecordBatch, Ref
 from recovery_nb.records.salvage import leading_fields
 from recovery_nb.sources.base import AS_OF, Header, Kind, Typing
@@ -143,8 +143,8 @@ class DumpSource:
                 content = file.open()
                 yield from frame(content, member=file.name, collection=collection)
                 self.doubted = self.doubted or bool(content.doubt)
-            except DamagedSourceError as error:
-                yield Damage(file.name, 0, -1, error.message, collection)
+            except RecoveryError as error:
+                yield Damage(file.name, 0, -1, str(error), collection)
 
     def fetch(self, refs: Iterable[Ref]) -> Iterator[bytes]:
         """Yield the records at `refs`, in their order.
@@ -191,7 +191,7 @@ def _metadata(file: File | None) -> dict[str, object] | None:
     """Return an Extended JSON object from a small file; None where it cannot be read as one."""
     try:
         return parsed_metadata(file.small()) if file else None
-    except DamagedSourceError:
+    except RecoveryError:
         return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterator
 from itertools import accumulate
 
@@ -14,7 +15,7 @@ from recovery_nb.records.elements import invalid_reason as _reason
 from recovery_nb.records.salvage import leading_fields
 from recovery_nb.sources.base import BATCH_BYTES, BATCH_RECORDS
 from recovery_nb.sources.content import UNKNOWN_SIZE, Content
-from recovery_nb.sources.dump.resync import SMALLEST, looks_like_document, next_document
+from recovery_nb.sources.dump.resync import SMALLEST, looks_like_document, next_document, reaching
 
 __all__ = ["frame", "is_whole", "looks_like_bson"]
 
@@ -25,6 +26,15 @@ _BEHIND_DAMAGE = 64 * 1024
 
 _LEARNED = 16
 """How many records of a batch show how those of this content begin: enough for an oplog's."""
+
+_LONG = 2048
+"""In a longer record, in bytes, all places are looked at together."""
+
+_STRANGE = 100
+"""So many records of a batch that begin as none before them are looked at closely: one may be a part of another."""
+
+_BACK = 16
+"""So many documents that begin as no other may stand behind the one that does."""
 
 
 def is_whole(record: bytes) -> bool:
@@ -136,16 +146,25 @@ def _first_false(
         buffer: Their bytes, and perhaps more.
         ended: Whether nothing, or nothing readable, follows them: then the last ones are looked at closely.
     """
-    numbers = _zeroed(buffer, offsets)
-    heads = {record[4:8] for record in records[:_LEARNED]}
-    if sum(_occurrences(buffer[: offsets[-1] - offsets[0]], head) for head in heads) > len(records):
-        numbers.update(number for number, record in enumerate(records) if _swallowed(record, heads))
-    for number in sorted(numbers):
+    doubted = _zeroed(buffer, offsets)
+    heads = Counter(record[4:8] for record in records[:_LEARNED])
+    usual = {head for head, count in heads.items() if count > 1} or set(heads)
+    strange = [number for number, record in enumerate(records) if record[4:8] not in usual]
+    if len(strange) <= _STRANGE:
+        doubted.update(strange)
+    crowded = sum(_occurrences(buffer[: offsets[-1] - offsets[0]], head) for head in heads) > len(records)
+    for number in range(len(records)) if crowded else sorted(doubted):
         record = records[number]
-        if inside := _swallowed(record, heads):
-            return number, next_document(content, offsets[number] + inside), "a record with a false length"
+        if _swallows(record, heads):
+            return number, next_document(content, offsets[number] + 1), "a record with a false length"
+        if number not in doubted:
+            continue
         if reason := _invalid_reason(record):
-            end = offsets[number + 1]
+            end, first = offsets[number + 1], number
+            while first and _invalid_reason(records[first - 1]):
+                first -= 1
+            if first < number and (inside := next_document(content, offsets[first] + 1, stop=end)) < offsets[number]:
+                return first, inside, "a record with a false length"
             return number, next_document(content, offsets[number] + 1, stop=end), reason
     first = len(records)
     if ended and first and (reason := _invalid_reason(records[_last(records)])) and _last(records) < first - 1:
@@ -163,7 +182,8 @@ def _first_false(
 
 def _invalid_reason(record: bytes) -> str:
     """Return in one line why a document does not decode: a field's name may hold anything."""
-    return " ".join(_reason(record).removesuffix(" Are you using the latest driver version?").split())
+    reason = " ".join(_reason(record).removesuffix(" Are you using the latest driver version?").split())
+    return reason and f"a record does not decode: {reason}"
 
 
 def _last(records: list[bytes]) -> int:
@@ -193,11 +213,13 @@ def _zeroed(buffer: bytes, offsets: list[int]) -> set[int]:
     return set(numbers[numbers < len(offsets) - 1].tolist())
 
 
-def _swallowed(record: bytes, heads: Collection[bytes]) -> int:
-    """Return where in a record the first of documents begins that stand back to back to its end; 0 for nowhere.
+def _swallows(record: bytes, heads: Collection[bytes]) -> bool:
+    """Say whether documents stand in a record back to back to its end.
 
     In a true record something always follows what is inside it: its own last byte.
     """
+    if len(record) > _LONG:
+        return _swallows_far(record, heads)
     end = len(record)
     for head in heads:
         hit = record.find(head, 5)
@@ -209,9 +231,23 @@ def _swallowed(record: bytes, heads: Collection[bytes]) -> int:
                     break
                 at += length
             if at == end:
-                return hit - 4
+                return True
             hit = record.find(head, hit + 1)
-    return 0
+    return False
+
+
+def _swallows_far(record: bytes, heads: Collection[bytes]) -> bool:
+    """Say the same of a long record: from its end back, as there may be thousands of places where one could begin."""
+    ends = [len(record)]
+    for _ in range(_BACK):
+        if not ends:
+            break
+        for start in reaching(record, ends.pop()):
+            if record[start + 4 : start + 8] in heads:
+                return True
+            if not record[start - 1]:
+                ends.append(start)
+    return False
 
 
 def _split(buffer: bytes, *, ended: bool) -> tuple[list[bytes], int, str]:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
 
 from recovery_nb.records.batch import MAX_RECORD_BYTES
-from recovery_nb.records.elements import MAX_DEPTH, InvalidRecordError, invalid_reason, value_end
+from recovery_nb.records.elements import MAX_DEPTH, InvalidRecordError, elements, invalid_reason, value_end
 from recovery_nb.sources.content import UNKNOWN_SIZE, Content
 
-__all__ = ["SMALLEST", "View", "looks_like_document", "next_document"]
+__all__ = ["SMALLEST", "View", "looks_like_document", "next_document", "reaching"]
 
 SMALLEST = 5
 """The length of an empty document, in bytes."""
@@ -45,6 +49,14 @@ _FEW = 4
 _UNSOUND = 4
 _CONVINCING = 2
 """So many fields in a row behind a document are no accident: it is one of them, though their end was not found."""
+
+_NESTED = 8
+"""More NUL bytes in a row do not end documents that are in each other: they are a span that was zeroed."""
+
+_ALIKE = 3
+"""So many first fields of one name tell documents of one kind."""
+
+_ZEROED = bytes(_NESTED + 1)
 
 _MAX_FIELDS = 100_000
 """No more fields are read in a row."""
@@ -109,6 +121,14 @@ def next_document(content: Content, start: int, *, stop: int = UNKNOWN_SIZE, pas
     return stop
 
 
+def reaching(record: bytes, end: int) -> Iterator[int]:
+    """Yield the places within a record where a document may begin whose length leads to `end`, in no order."""
+    for phase in range(1, 5):
+        lengths = np.frombuffer(record, "<i4", max(0, end - phase) // 4, phase)
+        left = np.arange(end - phase, SMALLEST - 1, -4)
+        yield from (phase + 4 * np.flatnonzero(lengths[: len(left)] == left)).tolist()
+
+
 class View:
     """Looks at content here and there, most often a little further on."""
 
@@ -153,7 +173,7 @@ class View:
             if len(ends) == 2 or self.is_sound(ends[-2], ends[-1]):
                 break
             ends.pop()
-        if len(ends) <= _FEW and self._goes_on(ends[-1]):
+        if len(ends) <= _FEW and self._goes_on(ends[-1]) and not (start == 0 and self._is_parted(ends[-2], ends[-1])):
             self._remember(ends[1:])
             return False
         before = self._content.read_at(max(0, start - _BEFORE), min(start, _BEFORE))
@@ -171,6 +191,8 @@ class View:
         start, fields, closed = position, [position], 0
         while position - start <= MAX_RECORD_BYTES and closed < MAX_DEPTH and len(fields) < _MAX_FIELDS:
             head = self._head(position)
+            if head.startswith(_ZEROED):
+                break
             if head[:1] == b"\x00":
                 position, closed = position + 1, closed + 1
                 if not self._head(position) or self.document(position):
@@ -190,6 +212,26 @@ class View:
             self._remember(fields)
             return True
         return False
+
+    def _is_parted(self, start: int, end: int) -> bool:
+        """Return whether only a few zeros part a document from one with the same fields.
+
+        They would end what it is in, too, if it were embedded. But at the beginning of a file a record is more likely.
+        """
+        for following in range(end, end + _NESTED + 1):
+            if length := self.document(following):
+                return self._names(start, end - start) == self._names(following, length)
+            if self._head(following)[:1] != b"\x00":
+                break
+        return False
+
+    def _names(self, start: int, length: int) -> list[bytes]:
+        """Return the names of a document's first fields."""
+        try:
+            found = elements(self._content.read_at(start, length))
+            return [name for _, name, _ in islice(found, _ALIKE)]
+        except InvalidRecordError:
+            return []
 
     def _remember(self, ends: list[int]) -> None:
         if len(self._inside) > _MAX_FIELDS:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from copy import copy
 from pathlib import Path
 
-from recovery_nb.errors import RecoveryError
+from recovery_nb.errors import BadInputError, RecoveryError
 from recovery_nb.sources.content import Gap
 from recovery_nb.sources.expand.limits import RATIO_FROM, Limits
 
@@ -149,9 +149,9 @@ def no_room(label: str, scratch: Path | None) -> Callable[[OSError], RecoveryErr
         place = scratch or tempfile.gettempdir()
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             message = f"{label} cannot be expanded: there is no room left in {place}"
-            return RecoveryError(message, hint="set TMPDIR to a folder on a disk that has")
+            return BadInputError(message, hint="set TMPDIR to a folder on a disk that has")
         message = f"{label} cannot be expanded into {place}: {error.strerror or error}"
-        return RecoveryError(message, hint="set TMPDIR to a folder that can be written")
+        return BadInputError(message, hint="set TMPDIR to a folder that can be written")
 
     return explained
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from recovery_nb.sources.content import Content, Slice
+from recovery_nb.sources.content import Content, Gap, Slice
 from recovery_nb.sources.expand.limits import Limits
 from recovery_nb.sources.expand.members import Member, Names, Problem, quoted
 from recovery_nb.sources.expand.sequence import WINDOW, behind_zeros
@@ -108,6 +108,7 @@ def tar_members(content: Content, *, limits: Limits) -> Iterator[Member | Proble
 def _headers(content: Content) -> Iterator[tuple[_Header, int] | Problem]:
     """Yield each header that describes a member, with how many of its bytes are there, and each damaged stretch."""
     at, extra = 0, _Extra()
+    told: list[Problem] = []
     while at >= 0:
         header = _parse(content.read_at(at, _BLOCK), at)
         if header is None:
@@ -124,7 +125,20 @@ def _headers(content: Content) -> Iterator[tuple[_Header, int] | Problem]:
             length, at, problem = _extent(content, header)
             yield header, length
         if problem:
+            told.append(problem)
             yield problem
+    yield from _untold(content.gaps, told)
+
+
+def _untold(gaps: list[Gap], told: list[Problem]) -> Iterator[Problem]:
+    """Yield the gaps that are in no stretch that was told of, and the last: it may say why nothing follows."""
+    number = 0
+    for gap in gaps:
+        while number < len(told) and told[number].position + max(1, told[number].length) <= gap.position:
+            number += 1
+        one = told[number] if number < len(told) and told[number].position <= gap.position else None
+        if one is None or (gap is gaps[-1] and gap.reason not in one.reason):
+            yield Problem(gap.reason, gap.position, 0)
 
 
 @dataclass(slots=True)
@@ -160,6 +174,8 @@ def _resumed(content: Content, at: int) -> tuple[int, Problem | None]:
     if _parse(content.read_at(aligned, _BLOCK), aligned):
         return aligned, None
     found = _search(content, aligned)
+    if found is None and content.gaps and not content.read_at(max(content.gaps[-1].position, aligned + _BLOCK - 1), 1):
+        return -1, None  # A header was cut: the gap at the end says by what.
     if found is None:
         return -1, Problem(f"what begins at byte {after:,} is no tar: it was left out", after)
     return found, Problem(f"the tar is damaged from byte {after:,} to byte {found:,}", after, found - after)
@@ -177,10 +193,12 @@ def _extent(content: Content, header: _Header) -> tuple[int, int, Problem | None
     gap = _gap(content, header.at, end)
     if gap is not None:
         # What is behind the gap may be another member's: whose, nothing says.
-        found = _search(content, gap)
-        kept = max(0, gap - header.data)
-        stretch = (found if found is not None else header.data + there) - gap
-        problem = Problem(f"{shown} is broken off at byte {gap:,}: what follows may be another's", gap, stretch)
+        broken = gap.position
+        found = _search(content, broken)
+        kept = max(0, broken - header.data)
+        stretch = (found if found is not None else max(broken, header.data + there)) - broken
+        behind = ", and what follows may be another's" if content.read_at(broken, 1) else ""
+        problem = Problem(f"{shown} is broken off at byte {broken:,}{behind}: {gap.reason}", broken, stretch)
         return kept, -1 if found is None else found, problem
     nested = is_tar(content.read_at(header.data, _BLOCK))
     if nested or (there == header.size and (not block.strip(b"\0") or _parse(block, following))):
@@ -196,11 +214,11 @@ def _extent(content: Content, header: _Header) -> tuple[int, int, Problem | None
     return header.size, following, None
 
 
-def _gap(content: Content, begin: int, end: int) -> int | None:
-    """Return where content has its first hole between two places, if it has one."""
+def _gap(content: Content, begin: int, end: int) -> Gap | None:
+    """Return the first hole that content has between two places, if it has one."""
     gaps = content.gaps
     index = bisect.bisect_right(gaps, begin, key=lambda gap: gap.position)
-    return gaps[index].position if index < len(gaps) and gaps[index].position < end else None
+    return gaps[index] if index < len(gaps) and gaps[index].position < end else None
 
 
 def _search(content: Content, at: int, *, end: int | None = None) -> int | None:

@@ -28,6 +28,9 @@ _TOGETHER = 64
 _SPACE = rb"(?:[ \t\r\n\x1e]|\xef\xbb\xbf)*+"
 _GAP = re.compile(_SPACE + rb",?" + _SPACE + rb"(?=\{)")
 _OPENING = re.compile(rb'\{\s*"[^"\\]{0,200}"\s*:')
+_GIANT = 8
+"""What is more than so many times as long as the record before it may hold others of its list."""
+
 _NO_ELEMENT = (b":", b"}")
 """What follows the name or the value of a field: what stands there is a part of a broken record."""
 
@@ -210,12 +213,33 @@ class Elements:
                     end = following
             yield self._damage(pos, end, error.reason)
             return end
+        if (inside := self._swallowed(pos, end)) >= 0:
+            yield self._damage(pos, inside, "a record that does not end: the next one begins in it")
+            return inside
         if self._resync.learning and not self._resync.learn(pos, end):
             return (yield from self._recover(pos, NoEndError("broken", end)))
         yield Found(self._collection, pos, end - pos, value)
         self._last = end - pos
         self._learn(end)
         return end
+
+    def _swallowed(self, pos: int, end: int) -> int:
+        """Return where in what seems to be a record the next of its list begins; -1 if it is a record.
+
+        Where the bracket is lost that closed a record, those behind it become a part of it, and so does the end of
+        the list. Then what follows has no place in a list.
+        """
+        text, border = self._text, self._border
+        if not (border and self._closing and self._budget.left > 0 and end - pos > _GIANT * self._last):
+            return -1
+        if text.find(border.end, pos, end) < 0:
+            return -1
+        following = text.skip_space(end)
+        byte = text.byte(following)
+        if byte == b"]" or (byte == b"," and not self._resync.is_name(text.skip_space(following + 1))):
+            return -1
+        self._budget.spend(4 * (end - pos))
+        return self._resync.next_record(pos + 1, stop=end, usual=self._last)
 
     def _limit(self, pos: int) -> int:
         """Return how far the end of a value is looked for: where many had none, no further than the next line."""

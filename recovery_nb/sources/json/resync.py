@@ -197,21 +197,25 @@ class Resync:
                     pos = self._sound_end(pos)
                     ends.append(pos)
                     continue
-                named = self._is_name(pos)
+                named = self.is_name(pos)
                 if (named and not closed) or text.byte(pos) == b"{":
                     return _Verdict.INSIDE
                 pos, mixed = self._field_end(pos), not named
         except NoEndError:
             return _Verdict.UNKNOWN
 
-    def _is_name(self, pos: int) -> bool:
+    def is_name(self, pos: int) -> bool:
+        """Return whether the name of a field begins at `pos`."""
         text = self._text
-        return text.byte(pos) == b'"' and text.byte(text.skip_space(self._value_end(pos))) == b":"
+        try:
+            return text.byte(pos) == b'"' and text.byte(text.skip_space(self._value_end(pos))) == b":"
+        except NoEndError:
+            return False
 
     def _field_end(self, pos: int) -> int:
         """Return where a field, or an element that is none, ends."""
         return self._sound_end(
-            self._text.skip_space(self._text.skip_space(self._value_end(pos)) + 1) if self._is_name(pos) else pos
+            self._text.skip_space(self._text.skip_space(self._value_end(pos)) + 1) if self.is_name(pos) else pos
         )
 
     def _sound_end(self, pos: int) -> int:

@@ -11,7 +11,7 @@ from recovery_nb.records.extended_json import NotARecordError
 from recovery_nb.sources.log.around import Around
 from recovery_nb.sources.log.lines import is_entry
 from recovery_nb.sources.log.objects import Place, Scan, broken_at
-from recovery_nb.sources.log.pieces import Converter, Piece
+from recovery_nb.sources.log.pieces import UPDATE, Converter, Piece
 from recovery_nb.sources.log.records import (
     BEGINS_AS_RECORD,
     SERVER_ENTRY,
@@ -110,6 +110,8 @@ class Judge:
             # What the server left away stood before the brackets that close all that was open.
             return self._broken(place, start + len(text.rstrip(b"}]")), "the server cut this entry short", entry)
         collection = self._collection(place, entry)
+        if near.updates and collection is not None:
+            return Piece(start, end, b"", b"", UPDATE, collection, entry.start, entry.end)
         kept = b"" if collection is None else record
         return Piece(start, end, kept, text, "", collection or "", entry.start, entry.end)
 
@@ -131,7 +133,7 @@ class Judge:
     def _names(self, place: Place, lead: Lead, entry: _Entry) -> tuple[Lead, bool]:
         """Return under which name an object stands, and whether one of those around it says that it is no record."""
         if not place.above:
-            return lead, lead.excludes
+            return lead, lead.excludes and not lead.updates
         known = entry.leads
         for bracket in place.above[1:]:
             if bracket not in known:
@@ -139,8 +141,9 @@ class Judge:
         above = [known[bracket] for bracket in place.above[1:]]
         own = lead_of(self._around.text, place.start)
         in_list = self._around.text[place.above[-1]] == 0x5B and bool(above)
-        excluded = lead.excludes or own.excludes or any(one.excludes for one in above)
-        return above[-1] if in_list else own, excluded
+        excluded = lead.excludes or (own.excludes and not own.updates) or any(one.excludes for one in above)
+        # Of a list's members, each of which may be whole, none is called an update.
+        return above[-1]._replace(updates=False) if in_list else own, excluded
 
     def _collection(self, place: Place, entry: _Entry) -> str | None:
         """Return the collection that is named for a record; None if it is one of the server's own."""

@@ -8,9 +8,18 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from recovery_nb.records.batch import moment
 from recovery_nb.sources.log.objects import shallow
-from recovery_nb.sources.log.records import BEGINS_AS_RECORD
+from recovery_nb.sources.log.records import BEGINS_AS_RECORD, lead_of
 
-__all__ = ["Clock", "entry_time", "is_entry", "line_time", "looks_like_json_log", "looks_like_log", "time_before"]
+__all__ = [
+    "Clock",
+    "entry_time",
+    "is_entry",
+    "line_time",
+    "looks_like_json_log",
+    "looks_like_log",
+    "quotes_records",
+    "time_before",
+]
 
 _REACH = 160
 """A line's time stands within this many bytes of its beginning."""
@@ -35,7 +44,7 @@ _BEGINS_STAMPED = re.compile(
     rb"[\[(\"<|\w ]{0,24}?(?:" + _ISO.pattern.replace(rb"\2", rb"[-/]") + rb")|" + _SYSLOG.pattern
 )
 
-_TIME_NAMES = rb"@?timestamp|time|ts|@?t|datetime|date|asctime|eventTime"
+_TIME_NAMES = rb"@?timestamp|time|ts|@?t|datetime|date|asctime|eventTime|time_iso8601"
 _ENTRY_TIME = re.compile(rb'"(?:' + _TIME_NAMES + rb')"\s*+:\s*+(?:"([^"\\]{8,40})"|(\d[\d.]*+(?:[eE]\+?\d+)?))')
 _SERVER_ENTRY = re.compile(rb'\{"t":\{"\$date":"([^"\\]{8,40})"\},"s":"')
 _LEVELS = frozenset(
@@ -47,6 +56,8 @@ _LEVEL_NAMES = ("level", "severity", "lvl", "levelname", "log.level", "loglevel"
 _TEXT_NAMES = ("msg", "message", "@message", "@m", "@mt", "short_message", "event", "log", "text")
 _STAMP_NAMES = ("t", "@t", "time", "timestamp", "@timestamp", "ts", "datetime", "date", "asctime", "eventTime")
 _WITHIN_JSON = re.compile(rb"\s|[\"}\],:]|\[(?!\d)")
+_IDENTITIES = ("_id", "id", "session_id")
+_QUOTED = re.compile(rb'\{(?:[ \t]|\\++[nrt])*+\\++"_id\\++"')
 _EMBEDDED = re.compile(rb'\{\s?\\*"(?:_|session_)id\\*"\s?:')
 
 
@@ -208,6 +219,33 @@ def looks_like_json_log(head: bytes) -> bool:
         entries, others = entries + entry, others + (not entry)
     server = _SERVER_ENTRY.match(head.removeprefix(b"\xef\xbb\xbf").lstrip())
     return entries >= (1 if server else 2) and entries >= 4 * others and entries >= broken
+
+
+def quotes_records(head: bytes) -> bool:
+    """Return whether a file that begins with `head` is JSON Lines of what are no records, with records in strings.
+
+    Such is a structured log whose names are its own: no line's object has an identity, and a string in one of them
+    holds an object with an `_id` that is no condition. A single line must not hold objects or lists: it may be a
+    container of records.
+    """
+    objects: list[dict[str, object]] = []
+    broken = 0
+    quoted = False
+    for line in head.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+        if not line.strip():
+            continue
+        try:
+            fields = json.loads(line)
+        except (ValueError, RecursionError):
+            broken += 1
+            continue
+        if not isinstance(fields, dict) or any(name in fields for name in _IDENTITIES):
+            return False
+        objects.append(fields)
+        quoted = quoted or any(not lead_of(line, found.start()).excludes for found in _QUOTED.finditer(line))
+    if len(objects) == 1 and any(isinstance(value, dict | list) for value in objects[0].values()):
+        return False
+    return quoted and len(objects) >= broken
 
 
 def looks_like_log(head: bytes) -> bool:

@@ -8,7 +8,10 @@ from typing import NamedTuple
 from recovery_nb.records.batch import MAX_RECORD_BYTES
 from recovery_nb.records.extended_json import NotARecordError, to_bson
 
-__all__ = ["Converter", "Piece"]
+__all__ = ["UPDATE", "Converter", "Piece"]
+
+UPDATE = "an update, which need not be the whole record"
+"""The reason why an object that is whole is not taken for a record."""
 
 
 class Piece(NamedTuple):

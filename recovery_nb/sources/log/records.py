@@ -59,6 +59,12 @@ _OTHERS = frozenset(
 )
 """Names of conditions, projections, orders and settings, and of calls that begin with one: no records."""
 
+_UPDATES = frozenset(b"changed changes delta diff fields patch patched set".split())
+"""Names of what is changed in a record: an object directly behind one need not be the whole record."""
+
+# Read backwards, as `_LEAD`: `patch users `, `PATCH /users/5 `.
+_PATCH_OF = re.compile(rb"[ \t]++[\w@.$/-]++ [ \t]++ (?:de)?hctap (?![\w@.$-])", re.VERBOSE | re.IGNORECASE)
+
 _IDENTITY_FIRST = re.compile(rb".{4}(?:\x02_id\0(.{4})|\x07_id\0.{12}|[\x09\x12]_id\0.{8})", re.DOTALL)
 # Each begins with what is rare, so that it is found fast: the byte of the type stands before.
 _OPERATOR = re.compile(rb"\$(?<=[\x01-\x13\x7f\xff]\$)")
@@ -86,12 +92,14 @@ class Lead(NamedTuple):
         nested: Whether it is a JSON key, so that the object is part of another one.
         listed: Whether a bracket opens a list there.
         follows: Whether it is the comma after another object.
+        updates: Whether it says that the object is an update, which need not be the whole record.
     """
 
     name: bytes
     nested: bool
     listed: bool
     follows: bool
+    updates: bool = False
 
     @property
     def holds(self) -> bool:
@@ -115,15 +123,20 @@ def lead_of(text: bytes, position: int, before: bytes = b"") -> Lead:
     lead = text[max(0, position - _REACH) : position]
     if position < _REACH:
         lead = before[position - _REACH :] + lead
-    found = _LEAD.match(lead[::-1])
+    backwards = lead[::-1]
+    found = _LEAD.match(backwards)
     kind = found.lastgroup if found else ""
     if found and kind == "word":
-        return Lead(
-            found[kind][::-1].lower().rpartition(b".")[2], nested=False, listed=bool(found["list"]), follows=False
-        )
+        name = found[kind][::-1].lower().rpartition(b".")[2]
+        listed = bool(found["list"])
+        directly = not listed and b"(" not in backwards[: found.start(kind)]
+        updates = directly and (name in _UPDATES or (name not in _HOLDERS and bool(_PATCH_OF.match(backwards))))
+        return Lead(name, nested=False, listed=listed, follows=False, updates=updates)
     if found and kind == "key":
         # `"payload":"{…` puts the object into a string: as text it stands alone there.
-        return Lead(found[kind][::-1].lower(), not found["quote"], bool(found["list_of_key"]), follows=False)
+        name, listed = found[kind][::-1].lower(), bool(found["list_of_key"])
+        updates = not listed and name in _UPDATES
+        return Lead(name, not found["quote"], listed, follows=False, updates=updates)
     # Where a line lies between, the line before is complete.
     listed = bool(found and kind == "list" and found[kind])
     return Lead(b"", nested=kind == "nameless", listed=listed, follows=kind == "next")

@@ -12,8 +12,8 @@ from recovery_nb.records.salvage import leading_json_fields
 from recovery_nb.sources.log.around import Around
 from recovery_nb.sources.log.judge import Judge
 from recovery_nb.sources.log.objects import LAYERS, Scan, Unescaped, scan
-from recovery_nb.sources.log.pieces import Converter, Piece
-from recovery_nb.sources.log.records import SERVER_ENTRY, collection_in_object, lead_of
+from recovery_nb.sources.log.pieces import UPDATE, Converter, Piece
+from recovery_nb.sources.log.records import SERVER_ENTRY, Lead, collection_in_object, lead_of
 from recovery_nb.sources.log.strays import Strays
 from recovery_nb.sources.log.whole import Whole
 
@@ -97,7 +97,8 @@ class Search:
         """Return what is found in the object at `start`, and where to go on; -1 if it has to be seen whole first."""
         around = self._around
         lead = around.lead(start)
-        if (not lead.nested or lead.holds) and not lead.excludes and (piece := self._whole.at(start, lead)):
+        passes = lead.excludes or lead.updates or (lead.nested and not lead.holds)
+        if not passes and (piece := self._whole.at(start, lead)):
             around.passed(piece.end, lead)
             return [piece] if piece.record else [], piece.end
         text = around.text
@@ -106,10 +107,10 @@ class Search:
             return [], -1
         end = seen.reached
         around.passed(end, lead)
-        if seen.end >= 0 and lead.excludes:
+        if seen.end >= 0 and _is_passed_over(lead):
             return [], end
         pieces = self._judge.pieces(start, seen, lead)
-        if seen.end < 0 or self._judge.doubted or any(piece.reason for piece in pieces):
+        if seen.end < 0 or self._judge.doubted or any(piece.reason not in ("", UPDATE) for piece in pieces):
             following = self._strays.next_entry(start, end)
             if following < end:
                 end = following
@@ -168,7 +169,7 @@ class Search:
         if end >= stop - 1 and stop == around.stop and not around.final:
             return [], -1
         end = max(end, start + 1)
-        if self._layer >= LAYERS or lead_of(around.text, start, around.before).excludes:
+        if self._layer >= LAYERS or _is_passed_over(lead_of(around.text, start, around.before)):
             return [], end
         inner = Unescaped(around.text[start:end])
         below = Search(self._notes, layer=self._layer + 1)
@@ -185,6 +186,11 @@ class Search:
                     piece._replace(start=begin, end=finish, collection=collection, entry=start, entry_end=end)
                 )
         return pieces, end
+
+
+def _is_passed_over(lead: Lead) -> bool:
+    """Return whether nothing in an object is looked at, for what stands before it; an update is shown."""
+    return lead.excludes and not lead.updates
 
 
 def _up_to(end: int, seen: Scan) -> Scan:

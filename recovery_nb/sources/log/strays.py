@@ -8,7 +8,7 @@ from itertools import islice
 from recovery_nb.records.extended_json import NotARecordError
 from recovery_nb.sources.log.around import Around
 from recovery_nb.sources.log.objects import broken_at, scan
-from recovery_nb.sources.log.pieces import Converter, Piece
+from recovery_nb.sources.log.pieces import UPDATE, Converter, Piece
 from recovery_nb.sources.log.records import BEGINS_AS_RECORD, Lead, is_record, lead_of
 
 __all__ = ["Strays"]
@@ -75,7 +75,8 @@ class Strays:
             if here < covered or (broken and (not span.reason or span.start == here)):
                 continue
             lead = lead_of(around.text, here, around.before)
-            if lead.follows or lead.excludes or (lead.nested and (broken or not lead.holds)):
+            passes = lead.follows or (lead.excludes and not lead.updates)
+            if passes or (lead.nested and (broken or not lead.holds)):
                 continue
             tries += 1
             if tries > _TRIES:
@@ -91,7 +92,10 @@ class Strays:
             collection = around.collection(here, seen.end)
             if collection is not None and is_record(record, held=lead.holds):
                 covered = seen.end
-                found.append(Piece(here, seen.end, record, text, "", collection, here, seen.end))
+                if lead.updates:
+                    record, text = b"", b""
+                reason = UPDATE if lead.updates else ""
+                found.append(Piece(here, seen.end, record, text, reason, collection, here, seen.end))
         return found
 
     def siblings(self, start: int, lead: Lead) -> list[Piece]:

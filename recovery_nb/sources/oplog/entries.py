@@ -28,6 +28,7 @@ BROKEN = b""
 """What `flatten` gives as the `op` of an operation that cannot be read."""
 
 _STRING, _TIMESTAMP = 0x02, 0x11
+_SMALLEST = 5
 _LATEST = (1 << 63) - 1
 
 
@@ -108,16 +109,24 @@ def _operation(buffer: bytes, fields: Layout, start: int, end: int, *, at: int, 
         raise InvalidRecordError(f"an operation without {error.args[0].decode()}") from None
     if op_kind != _STRING or ns_kind != _STRING or kind != DOCUMENT:
         raise InvalidRecordError("an operation whose op, ns or o has another type")
+    if not _is_document(buffer, body, body_end):
+        raise InvalidRecordError("an operation whose o is no whole document")
     ui_kind, ui_start, ui_end = fields.get(b"ui", (0, 0, 0))
     key_kind, key_start, key_end = fields.get(b"o2", (0, 0, 0))
+    key = buffer[key_start:key_end] if key_kind == DOCUMENT and _is_document(buffer, key_start, key_end) else b""
     return Operation(
         buffer[op_start + 4 : op_end - 1],
         buffer[ns_start + 4 : ns_end - 1],
         buffer[ui_start + 5 : ui_end] if ui_kind == 0x05 else b"",
         buffer[body:body_end],
-        buffer[key_start:key_end] if key_kind == DOCUMENT else b"",
+        key,
         at + start, end - start, at + body, by_command,
     )  # fmt: skip
+
+
+def _is_document(buffer: bytes, start: int, end: int) -> bool:
+    """Say whether a value, whose length was followed to its end, is as long as a document and ends as one."""
+    return end - start >= _SMALLEST and not buffer[end - 1]
 
 
 def parse(record: bytes, offset: int) -> Entry:

@@ -81,6 +81,7 @@ def write_state(
     folder: Path,
     base: FileSource | None = None,
     base_at: int | None = None,
+    base_about: int | None = None,
     emit: Emit = silent,
 ) -> WrittenState:
     """Write a database as it was at a time to `<folder>/state_<database>_<seconds>_<increment>`, as a dump.
@@ -96,6 +97,7 @@ def write_state(
         folder: Where the folder is to be made.
         base: A dump that was taken before `at`, with all its types; None where there is none.
         base_at: The moment whose state the base is (a backup's cluster time), where that is known exactly.
+        base_about: When it was taken, where that is not; its own header's time if None.
         emit: Hears how far it is.
 
     Raises:
@@ -107,7 +109,7 @@ def write_state(
     database = _database(ordered)
     _check_time(ordered, at)
     work = _Work(database, at)
-    after, epoch = work.begin(base, base_at, ordered[0].window[0])
+    after, epoch = work.begin(base, base_at, base_about, ordered[0].window[0])
     for before, oplog in pairwise([None, *ordered]):
         if oplog is None:
             continue
@@ -155,13 +157,16 @@ class _Work:
     def __post_init__(self) -> None:
         self.collections = Collections(self.database)
 
-    def begin(self, base: FileSource | None, base_at: int | None, first: int) -> tuple[int, int]:
+    def begin(
+        self, base: FileSource | None, base_at: int | None, base_about: int | None, first: int
+    ) -> tuple[int, int]:
         """Take the base's records; return after when operations count, and the epoch in which they begin."""
         if base is None:
             self.gaps.append(f"without a base, records that were not written after {time_text(first)} are missing")
             return -1, 0
         taken_at = base.header().taken_at
-        taken = base_at if base_at is not None else moment(taken_at.timestamp()) if taken_at else None
+        about = moment(taken_at.timestamp()) if taken_at else base_about
+        taken = about if base_at is None else base_at
         if taken is not None and taken >> 32 > self.at >> 32:
             raise BadInputError(
                 f"{base.path} was taken at {time_text(taken)}, after {time_text(self.at)}",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import bson
 import pytest
-from bson import Int64, Timestamp
+from bson import Binary, Int64, Timestamp
 from fastcrc import crc64
 
 from recovery_nb.catalog.store import Catalog
@@ -284,6 +284,41 @@ def test_a_record_with_a_false_length_costs_only_itself() -> None:
         assert (damage.offset, damage.length, damage.collection) == (offset, len(record), "b")
         assert damage.partial == record
         assert source.doubted == {"b"}
+
+
+def test_a_shortened_record_that_leads_to_what_looks_like_another_costs_only_itself() -> None:
+    place, length = ("s", "c"), 60
+    small = bson.encode({"_id": 1})
+    bait = struct.pack("<i", length) + b"\x10a\x00" + bytes(length - 7 - len(small)) + small
+    records = documents(10)
+    records[5] = bson.encode({"_id": 5, "text": "number 5", "in": Binary(bait[:-1])})
+    stop = len(records[4]) - 7 + len(records[5]) - length  # the bait ends where the record ends that it is in
+    records[4] = struct.pack("<i", stop) + records[4][4:-7]
+    writer = Writer().prelude([place]).block(place, records).end(place)
+    offsets = list(writer.places)
+    found = everything(ArchiveSource(in_memory(bytes(writer.data))))
+    assert found.places == {at: (place[1], whole) for at, (_, whole) in writer.places.items() if at != offsets[4]}
+
+
+def test_a_length_that_leads_to_a_number_which_looks_like_the_end_of_a_block_costs_one_record() -> None:
+    place = ("s", "c")
+    writer = Writer().prelude([place]).block(place, documents(30, big=Int64(-1))).end(place)
+    offset, target = list(writer.places)[5], list(writer.places)[20]
+    target = writer.data.index(4 * b"\xff", target) + 1
+    writer.data[offset : offset + 4] = struct.pack("<i", target - offset)
+    found = everything(ArchiveSource(in_memory(bytes(writer.data))))
+    assert found.places == {at: (place[1], whole) for at, (_, whole) in writer.places.items() if at != offset}
+
+
+def test_a_record_that_took_the_first_bytes_of_the_next_costs_only_itself() -> None:
+    place = ("s", "c")
+    records = documents(10, ratio=1.5)
+    lost = records[5]
+    records[5] = lost[:-9] + lost[-7:]
+    writer = Writer().prelude([place]).block(place, records).end(place)
+    offset = list(writer.places)[5]
+    found = everything(ArchiveSource(in_memory(bytes(writer.data))))
+    assert found.places == {at: (place[1], whole) for at, (_, whole) in writer.places.items() if at != offset}
 
 
 def test_the_length_of_a_record_that_leads_into_another_block_moves_no_record_there() -> None:

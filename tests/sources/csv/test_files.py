@@ -256,7 +256,7 @@ def test_a_header_that_does_not_tell_the_fields_is_refused_in_one_line(header: s
 @pytest.mark.parametrize(
     ("content", "reason"),
     [(b"", "is empty"), (b"\n \r\n", "is empty"), ("a,b\n1,2\n".encode("utf-16"), "UTF-16"), (bytes(100), "no header"),
-     (b"a,\xff\n1,2\n", "no header"), (b'"a,b\n1,2\n', "no header"), (b"name," * 100_000, "no header")],
+     (b"a,\xff\n1,2\n", "header that is not UTF-8"), (b'"a,b\n1,2\n', "no header"), (b"name," * 100_000, "no header")],
 )  # fmt: skip
 def test_a_file_without_a_readable_header_is_refused(content: bytes, reason: str) -> None:
     with pytest.raises(DamagedSourceError, match=reason):
@@ -563,3 +563,23 @@ def test_the_bytes_of_a_record_are_those_of_a_document() -> None:
     assert isinstance(batch, RecordBatch)
     assert split(batch.records[0]) == [bson.encode({"a": "1", "b": "ä"})]
     assert struct.unpack_from("<i", batch.records[0])[0] == len(batch.records[0])
+
+
+# --- Windows-1252 -----------------------------------------------------------------------------------------------------
+
+
+def test_a_row_in_the_encoding_of_excel_says_how_to_convert_it_and_costs_only_itself() -> None:
+    records, (damage,) = read(source("_id;name\n1;Anna\n2;Müller\n3;Bert\n".encode("cp1252")))
+
+    assert [record["name"] for record in records] == ["Anna", "Bert"]
+    assert damage.reason == "name: not UTF-8; if Excel wrote it, convert a copy first: iconv -f CP1252 -t UTF-8"
+    assert partial(damage) == {"_id": "2"}
+
+
+def test_a_header_in_the_encoding_of_excel_says_how_to_convert_it() -> None:
+    text = "_id;straße\n1;Am Weg\n2;Höhe\n".encode("cp1252")
+
+    assert looks_like_csv(text, "people.csv")
+    assert not looks_like_csv(text, "people.bin")
+    with pytest.raises(DamagedSourceError, match=r"header that is not UTF-8; if Excel.*iconv -f CP1252 -t UTF-8"):
+        source(text, "people.csv")

@@ -178,6 +178,30 @@ def test_behind_a_hole_no_member_is_given_the_bytes_of_another(files) -> None:
     assert any("may be another's" in said for said in problems)
 
 
+@pytest.mark.parametrize("missing", [1, 100, 600, 1024, 1500, 5000, 9300])
+def test_where_a_limit_ends_the_archive_the_setting_is_named(missing) -> None:
+    """Wherever that is: within a member, its padding, a header, or where all that is lost is members."""
+    archive = tar({"a.bson": b"x" * 4000, "b.bson": b"y" * 4000, "c.bson": b"z" * 300})[: 10 * 1024]
+    limits = Limits(expanded_bytes=len(archive) - missing)
+    content = expand(Memory(gzip.compress(archive)), Codec.GZIP, label="a.tar.gz", expansion=Expansion(limits=limits))
+    _, problems = read(content)
+    (said,) = [problem for problem in problems if "RECOVERY_NB_EXPANDED_BYTES" in problem]
+    assert "may be another's" not in said
+    assert not any("is no tar" in problem for problem in problems)
+
+
+def test_each_break_is_told_with_its_reason(files) -> None:
+    archive = tar(files)
+    packed = bytearray(gzip.compress(archive[: 40 * 1024]) + gzip.compress(archive[40 * 1024 :]))
+    packed[-8] ^= 1
+    content = expand(Memory(bytes(packed)), Codec.GZIP, label="a.tar.gz", expansion=Expansion())
+    contents, problems = read(content)
+    reasons = [gap.reason for gap in content.gaps]
+    assert reasons
+    assert all(any(reason in problem for problem in problems) for reason in reasons)
+    assert all(files[name].startswith(data) for name, data in contents.items())
+
+
 @pytest.mark.seeded(30)
 def test_damage_anywhere_raises_nothing_and_takes_no_time(seed, files) -> None:
     rng = random.Random(seed)

@@ -255,6 +255,32 @@ def test_damage_inside_a_list_costs_one_record(file: Path, layout: int | str | N
     assert damages
 
 
+@pytest.mark.parametrize("indent", [None, 2])
+def test_records_that_a_lost_bracket_put_into_another_are_records(file: Path, indent: int | None) -> None:
+    lists = {
+        name: [{"_id": n, "name": "n", "items": [{"_id": 1, "text": "inner"}], "end": "e"} for n in range(60)]
+        for name in ("customers", "orders")
+    }
+    text = json.dumps({"collections": lists, "metadata": {"version": "1"}}, indent=indent)
+    start = text.index('"text"', text.index('"_id": 7,'))
+    stop = text.index('"end"', text.index('"text"', start + 1))
+    broken = text[:start] + text[stop:]  # the list of one record's items goes on with the fields of the next
+    file.write_text(broken)
+    rows, damages = rows_of(JsonSource(File.on_disk(file)))
+    ids = [(row[0], bson.decode(row[3])["_id"]) for row in rows]
+    assert ids == [("customers", n) for n in range(60) if n not in (7, 8)] + [("orders", n) for n in range(60)]
+    assert len(damages) == 1
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_record_that_holds_many_like_itself_is_one(file: Path, indent: int | None) -> None:
+    comments: list[dict[str, object]] = [{"_id": n, "text": "t", "replies": []} for n in range(30)]
+    comments[20]["replies"] = [{"_id": n, "text": "t", "replies": []} for n in range(100, 200)]
+    text = json.dumps({"data": comments, "version": 1}, indent=indent)
+    found, damages = read(file, text)
+    assert (found, damages) == (comments, [])
+
+
 def test_a_bad_second_line_does_not_hide_the_sequence(file: Path) -> None:
     found, damages = read(file, '{"a":1}\noops\n{"a":2}\n')
     assert found == [{"a": 1}, {"a": 2}]

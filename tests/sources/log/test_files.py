@@ -247,6 +247,91 @@ def test_one_wrong_time_costs_no_other_entry_its_own(file: Path) -> None:
     assert rows[0].at == rows[2].at == moment(1761984000)
 
 
+# Updates
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "update users set {}",
+        "patch users {}",
+        "PATCH /users/5 {}",
+        "patched {}",
+        "changed: {}",
+        "changes={}",
+        "changes = {} took=3ms",
+        "delta: {}",
+        "delta:\n{}",
+        "diff {}",
+        "fields={}",
+        "user.changes='{}'",
+        '{{"event": "saved", "changes": {}}}',
+        '{{"event": "saved", "fields": {}, "n": 1}}',
+        '{{"event": "saved", "rows": [{{"patch": {}}}]}}',
+        # The entry is broken: no line break parts it from the next.
+        '{{"event": "sa changes={}',
+    ],
+)
+def test_an_update_is_shown_and_not_taken_for_the_whole_record(file: Path, text: str) -> None:
+    update = '{"_id": "u1", "name": "Ann2", "customer": {"_id": 7, "name": "part"}}'
+    content = f"{STAMP}{text.format(update)}\n{STAMP}doc={RECORD}\n"
+    rows, damages = read(file, content)
+    assert [bson.decode(row.record)["_id"] for row in rows] == ["r1"]
+    shown = [damage for damage in damages if damage.reason == "an update, which need not be the whole record"]
+    assert [damage.partial for damage in shown] == [to_bson(update.encode())]
+    assert [(damage.offset, damage.length) for damage in shown] == [(content.index(update), len(update))]
+
+
+@pytest.mark.parametrize("name", ["changes", "fields", "patch"])
+def test_an_update_within_a_string_is_shown_with_its_collection(file: Path, name: str) -> None:
+    update = '{"_id": "u1", "name": "Ann2"}'
+    entry = json.dumps({"collection": "users", name: update})
+    rows, damages = read(file, f"{STAMP}{entry}\n{STAMP}{json.dumps(f'ns=shop.users {name}={update}')}\n")
+    assert not rows
+    assert [damage.collection for damage in damages] == ["users", "users"]
+    assert [damage.partial for damage in damages] == [to_bson(update.encode())] * 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "update {}",
+        "updated {}",
+        "updated users {}",
+        "update users {}",
+        "settings {}",
+        "offset {}",
+        "patched doc {}",
+        "patch applied to users {}",
+        "changes saved, doc={}",
+        "changes[0] {}",
+        '{{"changes": {{"before": {{"_id": 1}}, "after": {}}}}}',
+        '{{"changes": 3, "doc": {}}}',
+        '{{"update": {}}}',
+    ],
+)
+def test_a_whole_record_is_no_update_because_the_word_is_near(file: Path, text: str) -> None:
+    rows, damages = read(file, f"{STAMP}{text.format(RECORD)}\n")
+    assert [row.record for row in rows] == [to_bson(RECORD.encode())]
+    assert not damages
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'fields={"_id": 1, "name": 1}',
+        'fields={"author": {"_id": "x", "name": "y"}}',
+        'fields=[{"_id": "x", "name": "y"}]',
+        '{"find": "users", "fields": [{"_id": "x", "name": "y"}]}',
+        'set {"_id": "x"}',
+        'set {"$set": {"_id": "x", "name": "y"}}',
+        'ns=config.transactions set {"_id": "x", "name": "y"}',
+    ],
+)
+def test_what_is_neither_record_nor_update_says_nothing(file: Path, text: str) -> None:
+    assert read(file, f"{STAMP}{text}\n") == ([], [])
+
+
 # What is a record
 
 

@@ -254,6 +254,28 @@ def test_a_broken_operation_costs_only_itself(written: Written) -> None:
     assert reasons(source) == ["an operation that cannot be read"]
 
 
+@pytest.mark.parametrize("within", [False, True], ids=["an entry", "an applyOps"])
+def test_an_insert_whose_document_does_not_end_as_one_gives_no_record(written: Written, within: bool) -> None:
+    broken = bson.encode({"_id": 2, "flag": True})
+    entries = [
+        entry(2, "c", {"applyOps": [inner("i", {"_id": 2, "flag": True}), inner("i", {"_id": 3})]}, ns="shop.$cmd")
+        if within else entry(2, "i", {"_id": 2, "flag": True}),
+        entry(3, "i", {"_id": 4}),
+    ]  # fmt: skip
+    source = written(entry(1, "i", {"_id": 1}), *entries)
+    data = source.path.read_bytes()
+    source.path.write_bytes(data.replace(broken, broken[:-1] + b"\x10"))
+    assert list(decoded(source)) == [1, 3, 4] if within else [1, 4]
+    assert len(reasons(source)) == 1
+
+
+def test_an_insert_whose_key_does_not_end_as_a_document_is_a_record_all_the_same(written: Written) -> None:
+    source = written(entry(1, "i", {"_id": 1, "x": 1}, o2={"_id": 7}), entry(2, "i", {"_id": 2}))
+    key = bson.encode({"_id": 7})
+    source.path.write_bytes(source.path.read_bytes().replace(key, key[:-1] + b"\x10"))
+    assert decoded(source) == {1: {"_id": 1, "x": 1}, 2: {"_id": 2}}
+
+
 def test_nothing_is_fetched_where_no_record_is(written: Written) -> None:
     source = written(entry(1, "i", {"_id": 1}), entry(2, "d", {"_id": 1}))
     length = len(bson.encode(entry(1, "i", {"_id": 1})))
