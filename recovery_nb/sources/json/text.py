@@ -10,6 +10,8 @@ import json
 import re
 from typing import Literal
 
+import numpy as np
+
 from recovery_nb.sources.content import UNKNOWN_SIZE, Content
 
 __all__ = ["RECORD_LIMIT", "Budget", "NoEndError", "Text", "is_beginning", "is_json"]
@@ -28,6 +30,10 @@ _WHOLE_STRING = re.compile(_STRING)
 _STRING_BODY = re.compile(rb'"[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+')
 _SCALAR = re.compile(rb"(?:-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false|null|NaN|-?Infinity)(?![-+.\w])")
 _OPENING = frozenset(b"{[")
+_OPEN, _CLOSE = np.frombuffer(b"{[", np.uint8), np.frombuffer(b"}]", np.uint8)
+_DENSE = 1_000
+"""So many brackets with nothing between them are no record: from there on they are counted in bulk."""
+_STRETCH = 1024 * 1024
 
 
 class Budget:
@@ -194,8 +200,16 @@ class Text:
         while True:
             data, index = self.data, pos - self.base
             stop = min(len(data), start + limit - self.base)
+            dense = 0
             while match := match_bracket(data, index, stop):
+                dense = dense + 1 if match.end() - index == 1 else 0
                 index = match.end()
+                if dense >= _DENSE:
+                    end, depth = _through_dense(data, index - 1, stop, depth)
+                    if not depth:
+                        return self.base + end
+                    index, dense = end, 0
+                    continue
                 if data[index - 1] in _OPENING:
                     depth += 1
                 else:
@@ -207,6 +221,22 @@ class Text:
             if self.data[pos - self.base : pos - self.base + 1] == b'"':
                 self._check_string(pos)
             self._grow(start, start if keep else pos, limit)
+
+
+def _through_dense(data: bytes, start: int, stop: int, depth: int) -> tuple[int, int]:
+    """Count the brackets of a stretch that holds no string at once, as hostile texts have millions in a row.
+
+    Returns:
+        Where the value ends and 0, or where the stretch ends and how deep it is there.
+    """
+    quote = data.find(b'"', start, min(stop, start + _STRETCH))
+    stretch = np.frombuffer(data[start : quote if quote >= 0 else min(stop, start + _STRETCH)], np.uint8)
+    steps = np.isin(stretch, _OPEN).astype(np.int64) - np.isin(stretch, _CLOSE)
+    depths = depth + np.cumsum(steps)
+    ends = np.flatnonzero((depths == 0) & (steps == -1))
+    if len(ends):
+        return start + int(ends[0]) + 1, 0
+    return start + len(stretch), int(depths[-1]) if len(depths) else depth
 
 
 def is_beginning(text: bytes) -> bool:
