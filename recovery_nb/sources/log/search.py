@@ -13,7 +13,7 @@ from recovery_nb.sources.log.around import Around
 from recovery_nb.sources.log.judge import Judge
 from recovery_nb.sources.log.objects import LAYERS, Scan, Unescaped, scan
 from recovery_nb.sources.log.pieces import UPDATE, Converter, Piece
-from recovery_nb.sources.log.records import SERVER_ENTRY, Lead, collection_in_object, lead_of
+from recovery_nb.sources.log.records import BEGINS_AS_RECORD, SERVER_ENTRY, Lead, collection_in_object, lead_of
 from recovery_nb.sources.log.strays import Strays
 from recovery_nb.sources.log.whole import Whole
 
@@ -25,6 +25,11 @@ _ESCAPED = re.compile(rb"\{" + _SPACE + rb'\\++"')
 _DANGLING = re.compile(rb"\{" + _SPACE + rb"\\*+\Z")
 _DANGLING_REACH = 96
 _STRING_REST = re.compile(rb'[^"\\\r\n]*+(?:\\[^\r\n][^"\\\r\n]*+)*+')
+
+_REACH_BEFORE = 256
+_FIELD_BEFORE = re.compile(rb'[,{]\s*+"[^"\\]{1,64}+"\s*+:\s*+"[^"]*+\Z')
+_QUOTED = "quoted in an object whose beginning is broken: perhaps a part of that"
+"""Of what stands in a string that is a field of an object, though no object begins before it."""
 
 
 class Search:
@@ -66,6 +71,8 @@ class Search:
             start = found.start()
             if found[1]:
                 pieces, position = self._in_string(start, stop)
+                if _FIELD_BEFORE.search(text, max(0, start - _REACH_BEFORE), start):
+                    pieces = [piece._replace(text=b"", reason=piece.reason or _QUOTED) for piece in pieces]
             elif passed := self._passes_over(start):
                 position = passed
                 continue
@@ -121,7 +128,9 @@ class Search:
                 pieces += self._strays.records(start, end, pieces)
             if seen.end < 0 and lead.listed and not lead.nested and len(pieces) == 1 and pieces[0].start == start:
                 pieces += self._strays.siblings(start, lead)
-        if text.find(b'\\"', start, end) >= 0:
+        broken = seen.end < 0 or any(piece.start == start and piece.reason not in ("", UPDATE) for piece in pieces)
+        own = broken and BEGINS_AS_RECORD.match(text, start)  # what a broken record quotes is a part of it
+        if not own and text.find(b'\\"', start, end) >= 0:
             pieces += self._escaped_within(start, end, pieces)
         pieces.sort()
         pieces = [self._trimmed(piece, following) for piece, following in zip_longest(pieces, pieces[1:])]
