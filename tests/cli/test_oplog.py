@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
+import bson
 import pytest
 from bson.raw_bson import RawBSONDocument
 
@@ -92,3 +94,20 @@ def test_times_that_cannot_be_used_are_refused(cli: Any, database: Any, samples:
     done = cli("compare", "oplog:", "--as-of", far, "--json")
     assert done.code == 2
     assert done.err.count("\n") == 1
+
+
+def test_a_dump_of_another_database_is_no_base_and_a_stale_one_is_told(cli: Any, database: Any) -> None:
+    database.client[database.name].users.insert_one({"_id": "written"})
+    long_ago = time.time() - 30 * 86_400
+    for name, record in (("other", "foreign"), (database.name, "old")):
+        dumped = cli.folder / "dump" / name / "users.bson"
+        dumped.parent.mkdir(parents=True)
+        dumped.write_bytes(bson.encode({"_id": record}))
+        os.utime(dumped, (long_ago, long_ago))
+    done = cli("compare", "oplog:", "dump/other", "--as-of", now(database), "--json")
+    assert any("is of a database called other" in note for note in done.json["notes"]), done.text
+    assert (done.json["collections"]["users"]["identical"], done.json["collections"]["users"]["missing"]) == (1, 0)
+    done = cli("compare", "oplog:", f"dump/{database.name}", "--as-of", now(database), "--json")
+    assert any("its base is" in note for note in done.json["notes"])
+    assert any("no oplog tells of the time from" in note for note in done.json["notes"]), done.json["notes"]
+    assert done.json["collections"]["users"]["missing"] == 1

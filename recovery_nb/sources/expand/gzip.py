@@ -61,7 +61,7 @@ def decode(content: Readable, start: int, form: Format = _FORM) -> Decoded:
     given = 0
     try:
         # What `igzip.IGzipFile` reads through; only here the piece that it takes in can be chosen.
-        reader = isal_zlib._GzipReader(_Stream(content, start), _PIECE)  # type: ignore[arg-type]
+        reader = isal_zlib._GzipReader(_Stream(content, start), _PIECE)  # type: ignore[arg-type]  # it only reads
         buffer = memoryview(bytearray(_PIECE))
         while length := reader.readinto(buffer):
             given += length

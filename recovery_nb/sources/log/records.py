@@ -227,7 +227,7 @@ def collection_in_object(text: bytes, above: Sequence[int], end: int) -> str | N
         database = next((fields[name] for name in _DATABASE_NAMES if name in fields), "")
         for name, value in fields.items():
             if name in _NAMESPACE_NAMES and not value.endswith(".$cmd") and "." in value:
-                database, _, value = value.partition(".")  # noqa: PLW2901
+                database, _, value = value.partition(".")  # noqa: PLW2901 - its database apart
                 return _user(database, value)
             if name in _COLLECTION_NAMES or (_COMMAND.fullmatch(name) and name == next(iter(fields))):
                 return _user(database, value)
