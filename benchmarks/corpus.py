@@ -62,6 +62,7 @@ class Place:
         collection: The collection it is of.
         named: The bytes that tell which collection that is; (0, 0) where the file's name does.
         margin: How many bytes on either side it cannot be read without.
+        lead: How many bytes before it say that it is one.
     """
 
     file: str
@@ -70,6 +71,7 @@ class Place:
     collection: str
     named: Span = (0, 0)
     margin: int = 0
+    lead: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,11 +327,27 @@ def app_log(count: int) -> Sample:
         at = (_START + timedelta(seconds=number)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         text = json.dumps(record, ensure_ascii=False).encode()
         data += f"{at} INFO  shop.store - saved order doc=".encode()
-        places.append(Place("app.log", len(data), len(data) + len(text), ""))
+        places.append(Place("app.log", len(data), len(data) + len(text), "", lead=len(b" doc=")))
         data += text + b" took=3ms\n"
         if number % 2:
             data += f"{at} WARN  http - slow request path=/quote status=200 {{not json}}\n".encode()
     return Sample("app log", {"app.log": bytes(data)}, places)
+
+
+def json_log(count: int) -> Sample:
+    """Return a structured log: each entry is JSON, and holds a record as an object or, escaped, as a string."""
+    data, places = bytearray(), []
+    for number, record in enumerate(_plain(count)):
+        at = (_START + timedelta(seconds=number)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        text = json.dumps(record, ensure_ascii=False)
+        if number % 3 == 0:
+            text = json.dumps(text, ensure_ascii=False)[1:-1]
+        lead = f'{{"time": "{at}", "level": "info", "msg": "saved", "doc": ' + '"' * (number % 3 == 0)
+        data += lead.encode()
+        body = text.encode()
+        places.append(Place("app.log", len(data), len(data) + len(body), "", lead=len(lead)))
+        data += body + b'"' * (number % 3 == 0) + b', "took": 3}\n'
+    return Sample("json log", {"app.log": bytes(data)}, places)
 
 
 # Packed
@@ -445,6 +463,7 @@ FORMATS: dict[str, Callable[[int], Sample]] = {
     "json-mapping": json_mapping,
     "csv": comma_separated,
     "log": app_log,
+    "log-json": json_log,
     "bson-gzip": lambda count: packed(bson_varied(count), "gzip"),
     "bson-gzip-members": lambda count: packed(bson_varied(count), "gzip", pieces=10),
     "jsonl-gzip": lambda count: packed(lines_canonical(count), "gzip"),

@@ -282,7 +282,9 @@ class Campaign:
             key = (_name(place.file), place.start)
             ours = place.file == edit.file
             size = len(self.sample.files[place.file])
-            if ours and (headless or edit.touches(max(0, place.start - margin), min(size, place.end + margin))):
+            if ours and (
+                headless or edit.touches(max(0, place.start - margin - place.lead), min(size, place.end + margin))
+            ):
                 result.touched += 1
             elif key not in found:
                 doubtful = ours and edit.touches(*place.named)

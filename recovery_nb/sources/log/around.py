@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from recovery_nb.sources.log.objects import closers
 from recovery_nb.sources.log.records import Lead, collection_in_line, lead_of
 
-__all__ = ["Around"]
+__all__ = ["NOTHING", "Around"]
 
 _BEFORE = 96
 """How many bytes before a text are wanted with it."""
@@ -12,10 +13,13 @@ _BEFORE = 96
 _LINE_REACH = 1024
 """How far a line is looked at for what it says of an object in it: lines may be long, and objects in them many."""
 
+_REST_REACH = 64 * 1024
+"""How far the rest of a line is looked at."""
+
 _HEADING = (b":", b"=", b"(", b">", b"[")
 """How a line ends that speaks of what is on the next."""
 
-_NOTHING = Lead(b"", nested=False, listed=False, follows=False)
+NOTHING = Lead(b"", nested=False, listed=False, follows=False)
 
 
 class Around:
@@ -33,18 +37,39 @@ class Around:
     def __init__(self) -> None:
         self.text, self.before, self.stop, self.final = b"", b"", 0, True
         self._offset = 0
-        self._end, self._lead = -1, _NOTHING
+        self._end, self._lead = -1, NOTHING
         self._collection: str | None = ""
-        self._goes_on_at = self._alone_at = -1
+        self._goes_on_at = self._alone_at = self._broke_at = -1
+        self._broken = False
+        self._closed_until = 0
+        self._closers: list[bytes] = []
 
     def move(self, text: bytes, stop: int, *, final: bool, before: bytes, offset: int) -> None:
         """Go on to another text, which begins at `offset` in the longer one."""
         self.text, self.before, self.stop, self.final, self._offset = text, before, stop, final, offset
         self._alone_at = -1
+        self._closed_until = 0
 
-    def passed(self, end: int, lead: Lead) -> None:
-        """Note where the last object ended, and what stood before it."""
-        self._end, self._lead = self._offset + end, lead
+    def passed(self, end: int, lead: Lead, *, broken: bool = False) -> None:
+        """Note where the last object ended or broke off, and what stood before it."""
+        self._end, self._lead, self._broken = self._offset + end, lead, broken
+        if broken:
+            self._broke_at = self._end
+
+    def doubtful(self, start: int, lead: Lead) -> bool:
+        """Return whether the object at `start` may be a part of the broken one before it.
+
+        It goes on with a list that one is in or has, or stands on its line and no word before it says what it is.
+        """
+        if self._broke_at < 0:
+            return False
+        broke_at = max(0, self._broke_at - self._offset)
+        if start == self._alone_at or self.text.find(b"\n", broke_at, start) >= 0:
+            self._broke_at = -1
+        else:
+            self._broke_at = self._offset + start  # what is before it is looked at once
+        goes_on = start == self._goes_on_at or lead.follows
+        return (goes_on and self._broken) or (self._broke_at >= 0 and not lead.speaks)
 
     def alone(self, start: int) -> None:
         """Note that what stands before the object at `start` is the broken end of another one."""
@@ -54,7 +79,7 @@ class Around:
         """Return what stands before an object that is in no other one."""
         self._goes_on_at = -1
         if start == self._alone_at:
-            return _NOTHING
+            return NOTHING
         lead = lead_of(self.text, start, self.before)
         if not lead.follows:
             return lead
@@ -62,11 +87,19 @@ class Around:
         between = self.text[gone:start] if gone >= 0 else self.before[gone:] + self.text[:start]
         if gone >= -_BEFORE and start - gone <= _BEFORE and between.strip() == b",":
             if not self._lead.listed:
-                return lead
+                return lead._replace(nested=self._lead.nested)
             self._goes_on_at = start
             return self._lead
         # The list that it goes on with began somewhere out of sight: it may be part of a record.
         return lead._replace(nested=True)
+
+    def inside(self, end: int, lead: Lead) -> bool:
+        """Return whether what ends at `end` is in an object whose beginning is lost: its line closes one after it."""
+        if end >= self._closed_until:
+            reach = min(len(self.text), end + _REST_REACH)
+            line_end = self.text.find(b"\n", end, reach)
+            self._closers, self._closed_until = closers(self.text, end, reach if line_end < 0 else line_end)
+        return bool(self._closers) and not (lead.listed and self._closers == [b"]"])
 
     def within(self, start: int) -> bytes:
         """Return what precedes a text that begins at `start` in this one."""

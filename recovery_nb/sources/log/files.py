@@ -15,6 +15,7 @@ from recovery_nb.sources.base import BATCH_BYTES, BATCH_RECORDS, Header, Kind, T
 from recovery_nb.sources.content import Content, File
 from recovery_nb.sources.gaps import apart
 from recovery_nb.sources.json.text import RECORD_LIMIT
+from recovery_nb.sources.log.hexed import Hexed
 from recovery_nb.sources.log.lines import (
     Clock,
     entry_time,
@@ -99,7 +100,7 @@ class LogSource:
         """
         content = self.file.open()
         for ref in refs:
-            text = content.read_at(ref.offset, min(ref.length, RECORD_LIMIT))
+            text = Hexed(content.read_at(ref.offset, min(ref.length, RECORD_LIMIT))).text
             for _ in range(LAYERS):
                 if _PLAIN_JSON.match(text):
                     break
@@ -130,29 +131,35 @@ class LogSource:
         """Yield what is found, with where the text it is in begins, and its time."""
         search = Search(self.notes)
         base, begin, wanted = 0, 0, _WINDOW
-        while len(text := content.read_at(base, begin + wanted)) > begin:
-            final = len(text) < begin + wanted
-            stop = len(text) if final else text.rfind(b"\n", begin) + 1
+        position = 0  # where to go on in the whole text, as it would be
+        while len(raw := content.read_at(base, begin + wanted)) > begin:
+            final = len(raw) < begin + wanted
+            hexed = Hexed(raw)
+            text, start = hexed.text, len(Hexed(raw[:begin]).text)
+            stop = len(text) if final else text.rfind(b"\n", start) + 1
             if not final and wanted >= RECORD_LIMIT:
                 # No record is as long: what is open here is not going to end.
                 final, stop = True, stop or len(text)
-            done = begin
+            done = start
             # The first line may not be whole: no time is taken from what is left of it.
             whole = text.find(b"\n", 0, stop) + 1 or stop if base else 0
             if stop:
                 line = looked = 0
-                for piece in search.pieces(text, stop=stop, start=begin, final=final, offset=base):
+                for piece in search.pieces(text, stop=stop, start=start, final=final, offset=position - start):
                     since, line = line, text.rfind(b"\n", looked, piece.entry) + 1 or line
                     looked = piece.entry
-                    self._note_time(text, piece, (line, max(since, whole)), base=base)
-                    yield base, piece, self._clock.next()
+                    self._note_time(text, piece, (line, max(since, whole)), base=base + hexed.raw(line) - line)
+                    placed = piece._replace(start=hexed.raw(piece.start), end=hexed.raw(piece.end))
+                    yield base, placed, self._clock.next()
                 done = search.resume
                 self._clock.note(time_before(text, done, since=max(line, whole)))
             elif b'"' not in text:
                 done = len(text)
                 self._clock.note(time_before(text, done, since=whole))
-            wanted = _WINDOW if done > begin else min(2 * wanted, RECORD_LIMIT)
+            wanted = _WINDOW if done > start else min(2 * wanted, RECORD_LIMIT)
             # What stands before an object, on its line and the one above, goes with it.
+            position += done - start
+            done = hexed.raw(done)
             begin = min(done, _BEFORE)
             base += done - begin
 

@@ -35,7 +35,9 @@ class _Entry:
         cut_at: The names that lead to where the server cut it.
         proved: Up to where it is valid JSON; -1 while nobody asked.
         leads: What stands before the brackets in it.
-        collections: Which one the objects around a record name.
+        collections: Which one each bracket around a record names.
+        named: Which one the text around it names; "" while nobody `looked`.
+        members: Where the objects with an identity begin that are in the same brackets.
     """
 
     start: int
@@ -43,7 +45,10 @@ class _Entry:
     cut_at: list[str]
     proved: int = -1
     leads: dict[int, Lead] = field(default_factory=dict)
-    collections: dict[tuple[int, ...], str | None] = field(default_factory=dict)
+    collections: dict[int, str | None] = field(default_factory=dict)
+    named: str | None = ""
+    looked: bool = False
+    members: dict[tuple[int, ...], list[int]] = field(default_factory=dict)
 
 
 class Judge:
@@ -106,7 +111,7 @@ class Judge:
         if not near.holds and start > entry.start and end > self._proved(entry):
             self.doubted = True  # what it is in is broken before: it may be a part of a record
             return None
-        if _is_cut(place, near, entry.cut_at, seen.places):
+        if _is_cut(place, near, entry, seen.places):
             # What the server left away stood before the brackets that close all that was open.
             return self._broken(place, start + len(text.rstrip(b"}]")), "the server cut this entry short", entry)
         collection = self._collection(place, entry)
@@ -123,12 +128,14 @@ class Judge:
         return Piece(place.start, stop, b"", b"", reason, collection, entry.start, entry.end)
 
     def _proved(self, entry: _Entry) -> int:
-        """Return up to where an outermost object is valid JSON, so that it is certain what is in what."""
         if entry.proved < 0:
-            known = entry.end - entry.start <= _PROVABLE
-            stop = broken_at(self._around.text[entry.start : entry.end]) if known else 0
-            entry.proved = entry.end if stop < 0 else entry.start + stop
+            entry.proved = self.proved(entry.start, entry.end)
         return entry.proved
+
+    def proved(self, start: int, end: int) -> int:
+        """Return up to where an outermost object is valid JSON, so that it is certain what is in what."""
+        stop = broken_at(self._around.text[start:end]) if end - start <= _PROVABLE else 0
+        return end if stop < 0 else start + stop
 
     def _names(self, place: Place, lead: Lead, entry: _Entry) -> tuple[Lead, bool]:
         """Return under which name an object stands, and whether one of those around it says that it is no record."""
@@ -147,11 +154,15 @@ class Judge:
 
     def _collection(self, place: Place, entry: _Entry) -> str | None:
         """Return the collection that is named for a record; None if it is one of the server's own."""
-        above = place.above
-        if above not in entry.collections:
-            named = collection_in_object(self._around.text, above, entry.end) if above else ""
-            entry.collections[above] = self._around.collection(entry.start, entry.end) if named == "" else named
-        return entry.collections[above]
+        known = entry.collections
+        for bracket in reversed(place.above):
+            if bracket not in known:
+                known[bracket] = collection_in_object(self._around.text, bracket, entry.end)
+            if known[bracket] != "":
+                return known[bracket]
+        if not entry.looked:
+            entry.named, entry.looked = self._around.collection(entry.start, entry.end), True
+        return entry.named
 
 
 def _why(seen: Scan) -> str:
@@ -167,8 +178,9 @@ def _is_entry(place: Place, record: bytes, start: int) -> bool:
     return is_entry(bson.decode(record, CODEC))
 
 
-def _is_cut(place: Place, near: Lead, cut_at: list[str], places: list[Place]) -> bool:
+def _is_cut(place: Place, near: Lead, entry: _Entry, places: list[Place]) -> bool:
     """Return whether a record is the one within which the server cut an entry short."""
+    cut_at = entry.cut_at
     if not cut_at:
         return False
     name = near.name.decode(errors="replace")
@@ -177,5 +189,9 @@ def _is_cut(place: Place, near: Lead, cut_at: list[str], places: list[Place]) ->
     within = cut_at[cut_at.index(name) + 1 :]
     if not within or not near.listed or not within[0].isdigit():
         return True
-    siblings = [other.start for other in places if other.above == place.above]
-    return siblings.index(place.start) == int(within[0])
+    if not entry.members:
+        for other in places:
+            entry.members.setdefault(other.above, []).append(other.start)
+    members = entry.members[place.above]
+    number = int(within[0])
+    return number < len(members) and members[number] == place.start

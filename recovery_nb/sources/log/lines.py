@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 
 from recovery_nb.records.batch import moment
+from recovery_nb.sources.log.hexed import Hexed
 from recovery_nb.sources.log.objects import shallow
 from recovery_nb.sources.log.records import BEGINS_AS_RECORD, lead_of
 
@@ -17,6 +18,7 @@ __all__ = [
     "line_time",
     "looks_like_json_log",
     "looks_like_log",
+    "lost_its_head",
     "quotes_records",
     "time_before",
 ]
@@ -206,7 +208,7 @@ def looks_like_json_log(head: bytes) -> bool:
     if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] != b"{":
         return False
     entries = others = broken = 0
-    lines = head.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    lines = Hexed(head.removeprefix(b"\xef\xbb\xbf")).text.split(b"\n")
     for line in lines[: -1 if len(lines) > 1 and lines[-1] else None]:
         if not line.strip():
             continue
@@ -231,7 +233,7 @@ def quotes_records(head: bytes) -> bool:
     objects: list[dict[str, object]] = []
     broken = 0
     quoted = False
-    for line in head.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+    for line in Hexed(head.removeprefix(b"\xef\xbb\xbf")).text.split(b"\n"):
         if not line.strip():
             continue
         try:
@@ -246,6 +248,13 @@ def quotes_records(head: bytes) -> bool:
     if len(objects) == 1 and any(isinstance(value, dict | list) for value in objects[0].values()):
         return False
     return quoted and len(objects) >= broken
+
+
+def lost_its_head(head: bytes) -> bool:
+    """Return whether a file that begins with `head` begins within a line of a log: nearly all after it have a time."""
+    lines = [line for line in head.split(b"\n")[1:] if line.strip()]
+    stamped = sum(line[:1] in b"123456789[" and _is_stamped(line) for line in lines)
+    return stamped >= 3 and stamped >= 0.8 * len(lines)
 
 
 def looks_like_log(head: bytes) -> bool:

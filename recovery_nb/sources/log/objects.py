@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["LAYERS", "Place", "Scan", "Unescaped", "broken_at", "scan", "shallow"]
+__all__ = ["LAYERS", "Place", "Scan", "Unescaped", "broken_at", "closers", "scan", "shallow"]
 
 LAYERS = 3
 """How often a text may be escaped in another: a string within a string within a string."""
@@ -157,11 +157,18 @@ def _goes_on(text: bytes, line_break: int, stop: int, bracket: int) -> bool:
     return True
 
 
-def shallow(text: bytes) -> bytes:
-    """Return an object's text without what is in the objects and lists in it."""
+def shallow(text: bytes, start: int = 0, stop: int | None = None) -> bytes:
+    """Return an object's text without what is in the objects and lists in it.
+
+    Args:
+        text: What it stands in.
+        start: Where it begins.
+        stop: Where it ends at the latest.
+    """
+    stop = len(text) if stop is None else stop
     parts: list[bytes] = []
-    depth, began, index = 0, 0, 0
-    while token := (_DEEP_BRACKET if depth > 1 else _BRACKET).match(text, index):
+    depth, began, index = 0, start, start
+    while token := (_DEEP_BRACKET if depth > 1 else _BRACKET).match(text, index, stop):
         index = token.end()
         if text[index - 1] in _OPENING:
             depth += 1
@@ -174,8 +181,24 @@ def shallow(text: bytes) -> bytes:
             elif depth <= 0:
                 break
     if depth <= 1:
-        parts.append(text[began : index if depth <= 0 else len(text)])
+        parts.append(text[began : index if depth <= 0 else stop])
     return b"".join(parts)
+
+
+def closers(text: bytes, start: int, stop: int) -> tuple[list[bytes], int]:
+    """Return the first two brackets that close, between `start` and `stop`, what opened before; and where the first is.
+
+    Where there is none, the place is `stop`.
+    """
+    found: list[bytes] = []
+    depth, first, index = 0, stop, start
+    while len(found) < 2 and (token := _BRACKET.match(text, index, stop)):
+        index = token.end()
+        depth += 1 if text[index - 1] in _OPENING else -1
+        if depth < 0:
+            found.append(text[index - 1 : index])
+            depth, first = 0, min(first, index - 1)
+    return found, first
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=len, parse_int=len, parse_float=len)

@@ -8,10 +8,13 @@ from typing import NamedTuple
 from recovery_nb.records.batch import MAX_RECORD_BYTES
 from recovery_nb.records.extended_json import NotARecordError, to_bson
 
-__all__ = ["UPDATE", "Converter", "Piece"]
+__all__ = ["DOUBT", "UPDATE", "Converter", "Piece"]
 
 UPDATE = "an update, which need not be the whole record"
 """The reason why an object that is whole is not taken for a record."""
+
+DOUBT = "whole, but perhaps a part of the broken record before it"
+"""The reason why one is not that may have been swallowed by a broken record, or be in it."""
 
 
 class Piece(NamedTuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from recovery_nb.records.elements import InvalidRecordError, elements
@@ -37,7 +36,7 @@ _LEAD = re.compile(
     | (?P<next> \s*+ , \s*+ \})
     | \s*+ (?P<list_of_key> \[?) \s*+ (?P<quote> "?) \\*+ \s*+ : \s*+ "\\*+ (?P<key> [\w@.$-]++)
     | (?P<nameless> \s*+ \[? \s*+ : \s*+ ")
-    | \s*+ (?P<list> \[?) (?: \s*+ ["']? \\*+ \s*+ [=:(]?+ \s*+ ["']? (?P<word> [\w@.$-]++) )?
+    | \s*+ (?P<list> \[?) (?: \s*+ ["']? \\*+ \s*+ [=:(]?+ \s*+ ["']? (?P<word> [\w@.$-]++) (?![^\s"'\[({,;|:=<>/\\]) )?
     """,
     re.VERBOSE,
 )
@@ -69,6 +68,7 @@ _IDENTITY_FIRST = re.compile(rb".{4}(?:\x02_id\0(.{4})|\x07_id\0.{12}|[\x09\x12]
 # Each begins with what is rare, so that it is found fast: the byte of the type stands before.
 _OPERATOR = re.compile(rb"\$(?<=[\x01-\x13\x7f\xff]\$)")
 _NO_IDENTITY = re.compile(rb"id\0(?:(?<=[\x04\x06\x0b]id\0)|(?<=[\x04\x06\x0b]_id\0)|(?<=[\x04\x06\x0b]session_id\0))")
+_BETWEEN_WORDS = frozenset((b"", b" ", b"\t", b"\n"))
 _REDACTED = b"\4\0\0\0###\0"
 
 _SYSTEM = frozenset({"admin", "config", "local"})
@@ -93,6 +93,7 @@ class Lead(NamedTuple):
         listed: Whether a bracket opens a list there.
         follows: Whether it is the comma after another object.
         updates: Whether it says that the object is an update, which need not be the whole record.
+        speaks: Whether it is a word among others, as a log's line has them and JSON does not.
     """
 
     name: bytes
@@ -100,6 +101,7 @@ class Lead(NamedTuple):
     listed: bool
     follows: bool
     updates: bool = False
+    speaks: bool = False
 
     @property
     def holds(self) -> bool:
@@ -131,7 +133,8 @@ def lead_of(text: bytes, position: int, before: bytes = b"") -> Lead:
         listed = bool(found["list"])
         directly = not listed and b"(" not in backwards[: found.start(kind)]
         updates = directly and (name in _UPDATES or (name not in _HOLDERS and bool(_PATCH_OF.match(backwards))))
-        return Lead(name, nested=False, listed=listed, follows=False, updates=updates)
+        speaks = len(found[kind]) > 2 and backwards[found.end(kind) : found.end(kind) + 1] in _BETWEEN_WORDS
+        return Lead(name, nested=False, listed=listed, follows=False, updates=updates, speaks=speaks)
     if found and kind == "key":
         # `"payload":"{…` puts the object into a string: as text it stands alone there.
         name, listed = found[kind][::-1].lower(), bool(found["list_of_key"])
@@ -209,30 +212,29 @@ def _hints(text: bytes) -> bool:
     return b"ns" in text or b"coll" in text or b"db." in text or b"namespace" in text
 
 
-def collection_in_object(text: bytes, above: Sequence[int], end: int) -> str | None:
-    """Return the collection that the objects around a record name, the nearest first.
+def collection_in_object(text: bytes, start: int, end: int) -> str | None:
+    """Return the collection that an object names for the records in it.
 
     Args:
         text: The text.
-        above: Where the objects around the record begin, the outermost first.
-        end: Where the outermost of them ends, or breaks off.
+        start: Where the object, or a list, begins.
+        end: Where it ends, or breaks off, at the latest.
 
     Returns:
-        The name, "" where they name none; None for one of the server's own.
+        The name, "" where it names none, as a list does; None for one of the server's own.
     """
-    for start in reversed(above):
-        if text[start : start + 1] != b"{":
-            continue
-        fields = _scalars(text[start:end])
-        database = next((fields[name] for name in _DATABASE_NAMES if name in fields), "")
-        for name, value in fields.items():
-            if name in _NAMESPACE_NAMES and not value.endswith(".$cmd") and "." in value:
-                database, _, value = value.partition(".")  # noqa: PLW2901 - its database apart
-                return _user(database, value)
-            if name in _COLLECTION_NAMES or (_COMMAND.fullmatch(name) and name == next(iter(fields))):
-                return _user(database, value)
-        if space := _NAMESPACE_OBJECT.search(text, start, min(end, start + _NAMESPACE_REACH)):
-            return _user(space[1].decode(), space[2].decode())
+    if text[start : start + 1] != b"{":
+        return ""
+    fields = _scalars(text, start, end)
+    database = next((fields[name] for name in _DATABASE_NAMES if name in fields), "")
+    for name, value in fields.items():
+        if name in _NAMESPACE_NAMES and not value.endswith(".$cmd") and "." in value:
+            database, _, value = value.partition(".")  # noqa: PLW2901 - its database apart
+            return _user(database, value)
+        if name in _COLLECTION_NAMES or (_COMMAND.fullmatch(name) and name == next(iter(fields))):
+            return _user(database, value)
+    if space := _NAMESPACE_OBJECT.search(text, start, min(end, start + _NAMESPACE_REACH)):
+        return _user(space[1].decode(), space[2].decode())
     return ""
 
 
@@ -241,10 +243,10 @@ _NAMESPACE_OBJECT = re.compile(rb'"ns"\s*+:\s*+\{\s*+"db"\s*+:\s*+"([^"\\]+)"\s*
 _SCALAR_FIELD = re.compile(rb'"([^"\\]{1,64})"\s*+:\s*+"([^"\\]{1,250})"(?=\s*+[,}])')
 
 
-def _scalars(text: bytes) -> dict[str, str]:
+def _scalars(text: bytes, start: int, end: int) -> dict[str, str]:
     """Return the strings among an object's own fields."""
     fields: dict[str, str] = {}
-    for name, value in _SCALAR_FIELD.findall(shallow(text)):
+    for name, value in _SCALAR_FIELD.findall(shallow(text, start, end)):
         fields.setdefault(name.decode(errors="replace"), value.decode(errors="replace"))
     return fields
 

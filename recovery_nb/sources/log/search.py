@@ -9,10 +9,10 @@ from itertools import zip_longest
 
 from recovery_nb.records.batch import MAX_RECORD_BYTES
 from recovery_nb.records.salvage import leading_json_fields
-from recovery_nb.sources.log.around import Around
+from recovery_nb.sources.log.around import NOTHING, Around
 from recovery_nb.sources.log.judge import Judge
 from recovery_nb.sources.log.objects import LAYERS, Scan, Unescaped, scan
-from recovery_nb.sources.log.pieces import UPDATE, Converter, Piece
+from recovery_nb.sources.log.pieces import DOUBT, UPDATE, Converter, Piece
 from recovery_nb.sources.log.records import BEGINS_AS_RECORD, SERVER_ENTRY, Lead, collection_in_object, lead_of
 from recovery_nb.sources.log.strays import Strays
 from recovery_nb.sources.log.whole import Whole
@@ -26,10 +26,11 @@ _DANGLING = re.compile(rb"\{" + _SPACE + rb"\\*+\Z")
 _DANGLING_REACH = 96
 _STRING_REST = re.compile(rb'[^"\\\r\n]*+(?:\\[^\r\n][^"\\\r\n]*+)*+')
 
-_REACH_BEFORE = 256
-_FIELD_BEFORE = re.compile(rb'[,{]\s*+"[^"\\]{1,64}+"\s*+:\s*+"[^"]*+\Z')
+_USUAL = 8
+"""As often at least a log has put records themselves under a name before it is taken for its way."""
+
 _QUOTED = "quoted in an object whose beginning is broken: perhaps a part of that"
-"""Of what stands in a string that is a field of an object, though no object begins before it."""
+"""Of what stands in a string, behind which an object ends that begins nowhere before it."""
 
 
 class Search:
@@ -50,6 +51,7 @@ class Search:
         self._whole = Whole(self._around, converter)
         self._judge = Judge(self._around, converter)
         self._strays = Strays(self._around, converter)
+        self._holders: Counter[bytes] = Counter()
 
     def pieces(
         self, text: bytes, *, stop: int, start: int = 0, final: bool = True, before: bytes = b"", offset: int = 0
@@ -71,7 +73,7 @@ class Search:
             start = found.start()
             if found[1]:
                 pieces, position = self._in_string(start, stop)
-                if _FIELD_BEFORE.search(text, max(0, start - _REACH_BEFORE), start):
+                if pieces and self._around.inside(position + 1, NOTHING):
                     pieces = [piece._replace(text=b"", reason=piece.reason or _QUOTED) for piece in pieces]
             elif passed := self._passes_over(start):
                 position = passed
@@ -104,16 +106,20 @@ class Search:
         """Return what is found in the object at `start`, and where to go on; -1 if it has to be seen whole first."""
         around = self._around
         lead = around.lead(start)
+        doubtful = around.doubtful(start, lead)
         passes = lead.excludes or lead.updates or (lead.nested and not lead.holds)
         if not passes and (piece := self._whole.at(start, lead)):
-            around.passed(piece.end, lead)
-            return [piece] if piece.record else [], piece.end
+            self._holders[lead.name] += bool(lead.name)
+            doubtful = doubtful or (not lead.speaks and around.inside(piece.end, lead))
+            around.passed(piece.end, lead, broken=doubtful)
+            return [self._trimmed(self._doubted(piece) if doubtful else piece, None)] if piece.record else [], piece.end
         text = around.text
         seen = scan(text, start, around.stop)
         if seen.end < 0 and seen.cut and not around.final:
             return [], -1
         end = seen.reached
-        around.passed(end, lead)
+        doubtful = doubtful or (seen.end >= 0 and not lead.speaks and around.inside(end, lead))
+        around.passed(end, lead, broken=doubtful or seen.end < 0)
         if seen.end >= 0 and _is_passed_over(lead):
             return [], end
         pieces = self._judge.pieces(start, seen, lead)
@@ -129,12 +135,23 @@ class Search:
             if seen.end < 0 and lead.listed and not lead.nested and len(pieces) == 1 and pieces[0].start == start:
                 pieces += self._strays.siblings(start, lead)
         broken = seen.end < 0 or any(piece.start == start and piece.reason not in ("", UPDATE) for piece in pieces)
+        # Where this log's records have stood themselves, an object that is none may be a broken one.
+        if self._holders[lead.name] > _USUAL and not any(piece.start == start for piece in pieces):
+            broken = doubtful = True
+        if broken:
+            around.passed(end, lead, broken=True)
         own = broken and BEGINS_AS_RECORD.match(text, start)  # what a broken record quotes is a part of it
         if not own and text.find(b'\\"', start, end) >= 0:
             pieces += self._escaped_within(start, end, pieces)
-        pieces.sort()
+        pieces = sorted(self._doubted(piece) if doubtful else piece for piece in pieces)
         pieces = [self._trimmed(piece, following) for piece, following in zip_longest(pieces, pieces[1:])]
         return pieces, max(end, pieces[-1].end if pieces else 0)
+
+    def _doubted(self, piece: Piece) -> Piece:
+        """Return a record as what may be a part of a broken one, unless a word before it says what it is."""
+        if piece.reason or lead_of(self._around.text, piece.start).speaks:
+            return piece
+        return piece._replace(record=b"", text=b"", reason=DOUBT)
 
     def _trimmed(self, piece: Piece, following: Piece | None) -> Piece:
         """Let a broken stretch end where the next record begins, and say what is whole in it."""
@@ -164,11 +181,13 @@ class Search:
                 break
             for piece in inner:
                 if not piece.collection and not looked:
-                    own, looked = collection_in_object(self._around.text, (start,), end), True
+                    own, looked = collection_in_object(self._around.text, start, end), True
                 collection = piece.collection or own
                 if collection is not None:
                     found.append(piece._replace(collection=collection, entry=start, entry_end=end))
-        return found
+        # What a string quotes behind a break may be quoted by a record that is broken there.
+        proved = self._judge.proved(start, end) if found else end
+        return [self._doubted(piece) if piece.start >= proved else piece for piece in found]
 
     def _in_string(self, start: int, stop: int) -> tuple[list[Piece], int]:
         """Return what is found in a string from `start` on, and where it ends; -1 if it has to be seen whole first."""

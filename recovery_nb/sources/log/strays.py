@@ -8,7 +8,7 @@ from itertools import islice
 from recovery_nb.records.extended_json import NotARecordError
 from recovery_nb.sources.log.around import Around
 from recovery_nb.sources.log.objects import broken_at, scan
-from recovery_nb.sources.log.pieces import UPDATE, Converter, Piece
+from recovery_nb.sources.log.pieces import DOUBT, UPDATE, Converter, Piece
 from recovery_nb.sources.log.records import BEGINS_AS_RECORD, Lead, is_record, lead_of
 
 __all__ = ["Strays"]
@@ -22,7 +22,6 @@ _FOLLOWS = re.compile(rb"\}\s*+,\s*+(?=\{)")
 _GOES_ON = re.compile(rb"\s*+,\s*+(?=\{)")
 _LIST_ENDS = re.compile(rb'\s*+\][^"{}\[\]\n]*+\Z')
 _OBJECT = re.compile(rb'\{\s*+\\*+"')
-_DOUBT = "whole, but perhaps a part of the broken record before it"
 _NOWHERE = Piece(1 << 62, 1 << 62, b"", b"", "", "", 0, 0)
 
 
@@ -92,9 +91,9 @@ class Strays:
             collection = around.collection(here, seen.end)
             if collection is not None and is_record(record, held=lead.holds):
                 covered = seen.end
-                if lead.updates:
+                reason = UPDATE if lead.updates else "" if lead.speaks else DOUBT
+                if reason:
                     record, text = b"", b""
-                reason = UPDATE if lead.updates else ""
                 found.append(Piece(here, seen.end, record, text, reason, collection, here, seen.end))
         return found
 
@@ -157,5 +156,5 @@ class Strays:
                 continue
             collection = self._around.collection(start, end)
             if collection is not None and is_record(record, held=lead.holds):
-                found.append(Piece(start, end, b"", b"", _DOUBT, collection, start, end))
+                found.append(Piece(start, end, b"", b"", DOUBT, collection, start, end))
         return found

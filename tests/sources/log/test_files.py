@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import bson
 import pytest
@@ -16,6 +16,7 @@ from recovery_nb.records.batch import Damage, Ref, moment
 from recovery_nb.records.extended_json import to_bson
 from recovery_nb.sources.base import Kind, Typing
 from recovery_nb.sources.content import File
+from recovery_nb.sources.detect import sources_of
 from recovery_nb.sources.log import records as log_records
 from recovery_nb.sources.log.files import LogSource, looks_like_json_log, looks_like_log
 from recovery_nb.sources.log.records import is_record
@@ -499,6 +500,45 @@ def test_the_rest_of_a_list_behind_a_broken_member_is_shown_and_not_believed(
     assert [bson.decode(row.record)["_id"] for row in rows] == [*records, "r1"]
     told = [(bson.decode(damage.partial)["_id"], damage.reason == DOUBT) for damage in damages]
     assert told == [(n, False) for n in broken] + [(n, True) for n in doubtful]
+
+
+USUAL = "".join(f'{STAMP}doc={{"_id": "u{n}", "v": {n}}} took=3ms\n' for n in range(10))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{stamp}doc={{"_id": 1, "parts": [{{"_id": 5, "n": 1}}l {{"_id": 6, "n": 2}}], "z": 1}} took=3ms',  # a comma
+        '{stamp}doc={{"_id": 1, "parts":([{{"_id": 5, "n": 1}}, {{"_id": 6, "n": 2}}]}} took=3ms',  # a blank
+        '{stamp}doc={{"_jd": 1, "parts": [{{"_id": 5, "n": 1}}, {{"_id": 6, "n": 2}}]}} took=3ms',  # its identity
+        '{stamp}doc={{"[id": 1, "text": "{{\\"_id\\": 5, \\"n\\": 1}}"}} took=3ms',
+        '{stamp}doc={{"_id": "65r"}}, {{"_id": 5, "n": 1}}, {{"_id": 6, "n": 2}}], "z": 1}} took=3ms',  # a span
+        '2025-11-01T08:0"n": 1, "parts": [{{"_id": 5, "n": 1}}, {{"_id": 6, "n": 2}}]}} took=3ms',  # the beginning
+        '2025-11-01T08:05:53: "{{\\"_id\\": 5, \\"quoted\\": 1}}", "z": 1}} took=3ms',
+        '{stamp}sa"{{\\"_id\\": 5, \\"quoted\\": 1}}"}} took=3ms',
+    ],
+)
+def test_what_is_in_a_record_with_a_broken_name_or_bracket_or_beginning_is_no_record(file: Path, line: str) -> None:
+    after = f"{STAMP}doc={RECORD} took=3ms\n"
+    rows, _ = read(file, USUAL + line.format(stamp=STAMP) + "\n" + after)
+    assert [bson.decode(row.record)["_id"] for row in rows] == [*(f"u{n}" for n in range(10)), "r1"]
+
+
+def test_a_record_on_the_line_of_a_broken_one_is_read_if_a_word_leads_to_it_and_else_shown(file: Path) -> None:
+    swallowed = '{"_id": 5, "n": 1}'
+    rows, _ = read(file, f'{STAMP}doc={{"_id"\0\0\0 INFO store - saved doc={swallowed}\n')
+    assert [bson.decode(row.record) for row in rows] == [{"_id": 5, "n": 1}]
+    rows, damages = read(file, f'{STAMP}doc={{"_id": 1, "a": tru, ={swallowed}\n{STAMP}end\n')
+    assert rows == []
+    assert [bson.decode(damage.partial) for damage in damages] == [{"_id": 1}, {"_id": 5, "n": 1}]
+
+
+def test_a_log_whose_first_line_lost_its_beginning_is_a_log(file: Path) -> None:
+    cut = '{"_id": 5, "n": 1}, {"_id": 6, "n": 2}], "z": 1} took=3ms\n'
+    file.write_text(cut + USUAL)
+    (source,) = sources_of(File.on_disk(file))
+    rows, _ = rows_of(cast("LogSource", source))
+    assert [bson.decode(row.record)["_id"] for row in rows] == [f"u{n}" for n in range(10)]
 
 
 def _damaged(content: bytes, dice: random.Random) -> tuple[bytes, int, int]:
