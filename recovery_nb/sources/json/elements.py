@@ -94,6 +94,9 @@ class Elements:
         closing: The brackets that close what they are in; b"" for a sequence, which goes on to the end of the file.
             None where the damage that hid its beginning left open which of both it is.
         budget: How much may be looked at in vain.
+
+    Attributes:
+        resync: What it learns from records, and finds the next one with behind damage.
     """
 
     def __init__(
@@ -110,7 +113,7 @@ class Elements:
         self._convert = convert
         self._closing = closing
         self._budget = budget or Budget()
-        self._resync = Resync(text, closing, self._budget)
+        self.resync = Resync(text, closing, self._budget)
         self._border: _Border | None = None
         self._last = 0
         self._hits = self._misses = 0
@@ -146,7 +149,7 @@ class Elements:
             text.need(pos, reach)
             data, base = text.data, text.base
             first = index = pos - base
-            while not (self._resync.learning or self._alone):
+            while not (self.resync.learning or self._alone):
                 places, values = self._together(data, index, reach, border)
                 for (start, stop), value in zip(places, values, strict=True):
                     yield Found(collection, base + start, stop - start, value)
@@ -161,7 +164,7 @@ class Elements:
                 except NotARecordError:
                     found = -2
                     break
-                if self._resync.learning and not self._resync.learn(base + index, base + found + 1):
+                if self.resync.learning and not self.resync.learn(base + index, base + found + 1):
                     found = -2
                     break
                 yield Found(collection, base + index, found + 1 - index, value)
@@ -196,7 +199,8 @@ class Elements:
         text = self._text
         try:
             end = text.value_end(pos, limit=self._limit(pos), keep=True)
-            if byte != b"{" and text.byte(text.skip_space(end)) in _NO_ELEMENT:
+            following = text.byte(text.skip_space(end)) if byte != b"{" else b""
+            if following in _NO_ELEMENT or (byte == b'"' and self._closing and following not in (b",", b"]", b"")):
                 raise NoEndError("broken", end)
         except NoEndError as error:
             self._budget.spend(4 * (error.reached - pos))
@@ -208,15 +212,17 @@ class Elements:
             value = self._convert(text.slice(pos, end))
         except NotARecordError as error:
             if not error.well_formed:
-                following = self._resync.next_record(pos + 1, usual=self._last)
-                if following >= 0 and (following < end or not self._resync.ends(pos, end)):
-                    end = following
+                behind = self.resync.next_record(pos + 1, usual=self._last)
+                if behind >= 0 and (behind < end or not self.resync.ends(pos, end)):
+                    end = behind
+            elif (inside := self._swallowed(pos, end)) >= 0:
+                end = inside
             yield self._damage(pos, end, error.reason)
             return end
         if (inside := self._swallowed(pos, end)) >= 0:
             yield self._damage(pos, inside, "a record that does not end: the next one begins in it")
             return inside
-        if self._resync.learning and not self._resync.learn(pos, end):
+        if self.resync.learning and not self.resync.learn(pos, end):
             return (yield from self._recover(pos, NoEndError("broken", end)))
         yield Found(self._collection, pos, end - pos, value)
         self._last = end - pos
@@ -236,10 +242,10 @@ class Elements:
             return -1
         following = text.skip_space(end)
         byte = text.byte(following)
-        if byte == b"]" or (byte == b"," and not self._resync.is_name(text.skip_space(following + 1))):
+        if byte == b"]" or (byte == b"," and not self.resync.is_name(text.skip_space(following + 1))):
             return -1
         self._budget.spend(4 * (end - pos))
-        return self._resync.next_record(pos + 1, stop=end, usual=self._last)
+        return self.resync.next_record(pos + 1, stop=end, usual=self._last)
 
     def _limit(self, pos: int) -> int:
         """Return how far the end of a value is looked for: where many had none, no further than the next line."""
@@ -252,7 +258,7 @@ class Elements:
         """Leave a record that has no end, for the next one that can be told."""
         text = self._text
         cut = error.cause == "eof" and self._may_be_cut(pos)
-        following = self._resync.next_record(pos + 1, usual=self._last, cut=cut)
+        following = self.resync.next_record(pos + 1, usual=self._last, cut=cut)
         if following < 0 and cut:
             yield self._damage(pos, text.end(), "the file ends inside a record")
             return text.end()

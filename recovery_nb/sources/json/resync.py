@@ -12,7 +12,7 @@ from enum import Enum
 from recovery_nb.sources.content import UNKNOWN_SIZE, Memory
 from recovery_nb.sources.json.text import RECORD_LIMIT, Budget, NoEndError, Text, is_json
 
-__all__ = ["Resync"]
+__all__ = ["Resync", "Verdict"]
 
 _OPENING = re.compile(rb'\{\s*+"[^"\\\x00-\x1f]{0,200}"\s*+:')
 _FIRST_TWO = re.compile(rb'\{\s*+"([^"\\\x00-\x1f]{0,200})"\s*+:\s*+')
@@ -33,7 +33,9 @@ _OVERLAP = 256
 _WINDOW = 1024 * 1024
 
 
-class _Verdict(Enum):
+class Verdict(Enum):
+    """What an object behind damage is: a record, a part of one, or one of both."""
+
     RECORD = 1
     INSIDE = 2
     UNKNOWN = 3
@@ -71,7 +73,7 @@ class Resync:
         ends = [end]
         if (
             (self._starts or not self._closing)
-            and self._climb(start, ends, [], _FAR) is _Verdict.INSIDE
+            and self._climb(start, ends, [], _FAR) is Verdict.INSIDE
             and len(ends) < _MANY
         ):
             return False
@@ -80,7 +82,7 @@ class Resync:
 
     def ends(self, start: int, end: int) -> bool:
         """Return whether a broken record that seems to end there does so, as what follows it are records."""
-        return self._climb(start, [end], [], _FAR) is _Verdict.RECORD
+        return self._climb(start, [end], [], _FAR) is Verdict.RECORD
 
     def next_record(self, pos: int, *, stop: int = UNKNOWN_SIZE, usual: int = 0, cut: bool = False) -> int:
         """Return where the next record begins, from `pos` on and before `stop`; -1 where there is none.
@@ -118,6 +120,33 @@ class Resync:
             pos = end
         return -1
 
+    def judge_list(self, bracket: int, *, usual: int, is_field: bool) -> Verdict:
+        """Say whether a list in a damaged stretch is one of records, beside the one that was read, or is in a record.
+
+        Args:
+            bracket: Where it opens.
+            usual: How long a record is, in bytes.
+            is_field: Whether records have lists of this name: then that its objects begin as records do tells nothing.
+        """
+        text, self._cut, followers = self._text, False, list[int]()
+        first, far = text.skip_space(bracket + 1), max(_FAR, _TIMES * usual)
+        self._budget.begin(bracket)
+        if text.byte(first) == b"]":
+            return self._climb(bracket, [first + 1], [], far, closed=b"]")
+        if text.byte(first) != b"{":
+            return Verdict.INSIDE
+        try:
+            end = self._sound_end(first)
+        except NoEndError:
+            return Verdict.UNKNOWN
+        verdict = self._climb(first, [end], followers, far)
+        known = [self._start(text.slice(one, one + _WINDOW)) in self._starts for one in (first, *followers)]
+        if any(known) and not known[0]:  # its first object may be in a record that lost the brackets behind it
+            return Verdict.INSIDE if verdict is Verdict.INSIDE else Verdict.UNKNOWN
+        if verdict is Verdict.UNKNOWN and len(known) > 1 and all(known[:2]) and not is_field:
+            return Verdict.RECORD
+        return verdict
+
     def _is_sound(self, start: int, end: int) -> bool:
         """Return whether a value, whose brackets match, is valid besides."""
         self._budget.spend(end - start)
@@ -139,29 +168,29 @@ class Resync:
         """Return whether a valid object is a record, and remember where it ends if it is none."""
         text, ends, followers = self._text, [end], list[int]()
         verdict = self._climb(start, ends, followers, max(_FAR, _TIMES * usual))
-        if self._closing == b"" and followers and verdict is _Verdict.RECORD:
-            verdict = _Verdict.UNKNOWN  # no commas part the records of a sequence
+        if self._closing == b"" and followers and verdict is Verdict.RECORD:
+            verdict = Verdict.UNKNOWN  # no commas part the records of a sequence
         known = not self._starts or self._start(text.slice(start, end)) in self._starts
         if self._cut and not (known and self._starts):
-            verdict = _Verdict.INSIDE
+            verdict = Verdict.INSIDE
         is_field = bool(_FIELD_BEFORE.search(text.slice(max(0, start - _OVERLAP), start)))
-        if verdict is _Verdict.RECORD and not known and not is_field:
+        if verdict is Verdict.RECORD and not known and not is_field:
             # If records follow one that is none, damage hides where the list that it is in ends.
             return not any(self._start(text.slice(one, one + _WINDOW)) in self._starts for one in followers)
-        if verdict is _Verdict.INSIDE and len(ends) >= _MANY and not (self._cut or is_field):
-            verdict = _Verdict.UNKNOWN  # what is behind so many is another damage, or a list that began unseen
-        elif verdict is _Verdict.UNKNOWN and self._cut:
-            verdict = _Verdict.INSIDE
-        if known and (verdict is _Verdict.RECORD or (verdict is _Verdict.UNKNOWN and not is_field)):
+        if verdict is Verdict.INSIDE and len(ends) >= _MANY and not (self._cut or is_field):
+            verdict = Verdict.UNKNOWN  # what is behind so many is another damage, or a list that began unseen
+        elif verdict is Verdict.UNKNOWN and self._cut:
+            verdict = Verdict.INSIDE
+        if known and (verdict is Verdict.RECORD or (verdict is Verdict.UNKNOWN and not is_field)):
             return True
-        if verdict is not _Verdict.INSIDE or self._cut:
+        if verdict is not Verdict.INSIDE or self._cut:
             del ends[1:]
         if len(self._inside) > _REMEMBERED:
             self._inside.clear()
         self._inside.update(ends)
         return False
 
-    def _climb(self, start: int, ends: list[int], followers: list[int], far: int) -> _Verdict:
+    def _climb(self, start: int, ends: list[int], followers: list[int], far: int, *, closed: bytes = b"") -> Verdict:
         """Read on behind an object, and behind what it is in, until that tells whether it is a record.
 
         Args:
@@ -169,27 +198,28 @@ class Resync:
             ends: Where it ends; the ends of those behind it in the same list are added.
             followers: Where the first of them begin; likewise.
             far: How far a list goes that is in no record, in bytes.
+            closed: The brackets that were passed already.
         """
-        text, pos, closed, mixed = self._text, ends[0], b"", False
+        text, pos, mixed = self._text, ends[0], False
         try:
             while True:
                 if not closed and pos - start >= far:
-                    return _Verdict.UNKNOWN if mixed else _Verdict.RECORD
+                    return Verdict.UNKNOWN if mixed else Verdict.RECORD
                 pos = text.skip_space(pos)
                 byte = text.byte(pos)
                 if not byte:
                     return self._at_end(closed)
                 if byte == b"{":  # objects without a comma between them are in nothing
                     doubtful = mixed or self._closing
-                    return _Verdict.INSIDE if closed else _Verdict.UNKNOWN if doubtful else _Verdict.RECORD
+                    return Verdict.INSIDE if closed else Verdict.UNKNOWN if doubtful else Verdict.RECORD
                 if byte in (b"]", b"}"):
                     closed += byte
                     pos += 1
                     if closed == b"}" or not self._may_close(closed):
-                        return _Verdict.INSIDE
+                        return Verdict.INSIDE
                     continue
                 if byte != b"," or (closed and closed == self._closing):
-                    return _Verdict.INSIDE if byte == b"," else _Verdict.UNKNOWN
+                    return Verdict.INSIDE if byte == b"," else Verdict.UNKNOWN
                 pos = text.skip_space(pos + 1)
                 if text.byte(pos) == b"{" and not closed:
                     if len(followers) < _FOLLOWERS:
@@ -199,10 +229,10 @@ class Resync:
                     continue
                 named = self.is_name(pos)
                 if (named and not closed) or text.byte(pos) == b"{":
-                    return _Verdict.INSIDE
+                    return Verdict.INSIDE
                 pos, mixed = self._field_end(pos), not named
         except NoEndError:
-            return _Verdict.UNKNOWN
+            return Verdict.UNKNOWN
 
     def is_name(self, pos: int) -> bool:
         """Return whether the name of a field begins at `pos`."""
@@ -235,14 +265,14 @@ class Resync:
             return b"}]" not in closed and b"]]" not in closed
         return not self._closing or self._closing.startswith(closed)
 
-    def _at_end(self, closed: bytes) -> _Verdict:
+    def _at_end(self, closed: bytes) -> Verdict:
         if self._cut:
-            return _Verdict.RECORD if closed and closed == self._closing else _Verdict.INSIDE
+            return Verdict.RECORD if closed and closed == self._closing else Verdict.INSIDE
         if self._closing is None:
-            return _Verdict.RECORD if closed else _Verdict.UNKNOWN
+            return Verdict.RECORD if closed else Verdict.UNKNOWN
         if closed == self._closing:
-            return _Verdict.RECORD
-        return _Verdict.UNKNOWN if self._closing.startswith(closed) else _Verdict.INSIDE
+            return Verdict.RECORD
+        return Verdict.UNKNOWN if self._closing.startswith(closed) else Verdict.INSIDE
 
     def _start(self, record: bytes) -> tuple[bytes, bytes]:
         """Return the names of the first two fields."""

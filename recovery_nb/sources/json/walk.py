@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from recovery_nb.records.batch import Damage
-from recovery_nb.records.elements import InvalidRecordError, elements
 from recovery_nb.records.extended_json import NotARecordError, to_bson, to_bson_together
 from recovery_nb.sources.content import UNKNOWN_SIZE, Content
+from recovery_nb.sources.json.borders import next_list, within_border
 from recovery_nb.sources.json.elements import Converter, Elements, Found, Walker
 from recovery_nb.sources.json.resync import Resync
 from recovery_nb.sources.json.text import RECORD_LIMIT, Budget, NoEndError, Text
@@ -27,8 +27,6 @@ _LISTS = {
 }
 _IDENTITIES = frozenset({"_id", "id", "session_id"})
 _FACT_BYTES = 1024 * 1024
-_SAMPLE = 100
-_ALIKE = 0.75
 
 
 class Shape(StrEnum):
@@ -101,6 +99,7 @@ class Walk:
         self._known = shape
         self._read_to = 0
         self._budget = Budget()
+        self._named = False  # whether the file is known to hold several collections
         self._convert = convert or _ToBson()
         self.facts: dict[str, object] = {}
         self.lists: dict[str, int] = {}
@@ -142,9 +141,14 @@ class Walk:
         """Yield what the one list that begins at `offset` holds."""
         yield from self._elements(Text(self._content), offset + 1, "", None)
 
-    def _elements(self, text: Text, pos: int, collection: str, closing: bytes | None) -> Walker:
-        walker = Elements(text, collection, convert=self._convert, closing=closing, budget=self._budget).read(pos)
-        return _attributed(walker) if collection else walker
+    def _elements(
+        self, text: Text, pos: int, collection: str, closing: bytes | None, *, hidden: bool = False
+    ) -> Walker:
+        reader = Elements(text, collection, convert=self._convert, closing=closing, budget=self._budget)
+        self._named = self._named or bool(collection)
+        if hidden or (closing or b"").startswith(b"]}"):
+            return within_border(reader.read(pos), text, reader.resync, hidden=hidden, named=self._named)
+        return reader.read(pos)
 
     def _shape(self, text: Text, pos: int) -> Shape:
         first = text.byte(pos)
@@ -206,6 +210,7 @@ class Walk:
 
     def _mapping(self, text: Text, pos: int, *, harmed: bool = False) -> Walker:
         """Read the value of `collections`, where it maps names to lists; `harmed` if that it is one is not sure."""
+        self._named = self._named or not harmed
         while True:
             self._read_to = pos
             try:
@@ -219,6 +224,8 @@ class Walk:
                 if harmed:
                     pos = self._fact(text, pos, name)
                     continue
+                if text.byte(pos) == b"{" and text.byte(text.skip_space(pos + 1)) == b"{":
+                    raise NoEndError("broken", pos)  # the bracket of a list became one of an object
                 end = text.value_end(pos, limit=RECORD_LIMIT, keep=True)
             except NoEndError as error:
                 harmed = True
@@ -236,13 +243,18 @@ class Walk:
     def _salvaged(self, text: Text, error: NoEndError) -> Walker:
         """Read the records behind a place where the object that holds the lists is broken: whose they are, it hides."""
         start = text.skip_space(self._read_to)
-        found = Resync(text, None, self._budget).next_record(start)
+        resync = Resync(text, None, self._budget)
+        found = resync.next_record(start)
+        key, _ = next_list(text, resync, start + 1, text.end() if found < 0 else found)
+        if key >= 0:
+            yield Damage("", start, key - start, "invalid JSON: what stands here is in no list")
+            return key
         if found < 0:
             if text.byte(start) or self._known is not Shape.BROKEN:
                 yield _rest(text, self._read_to, error)
             return text.end()
         yield Damage("", start, found - start, "invalid JSON: what stands here is in no list")
-        return (yield from self._elements(text, found, "", None))
+        return (yield from self._elements(text, found, "", None, hidden=True))
 
     def _fact(self, text: Text, pos: int, name: str) -> int:
         """Keep a value at the top level if it is small and says something of the file; return its end."""
@@ -255,37 +267,6 @@ class Walk:
             except (ValueError, RecursionError):
                 self.facts.pop(name, None)
         return end
-
-
-def _attributed(walker: Walker) -> Walker:
-    """Take the collection's name from records behind damage that do not look like those before it.
-
-    The damage may have hidden where one collection's list ends and the next one's begins.
-    """
-    known: set[bytes] = set()
-    seen, harmed = 0, False
-    while True:
-        try:
-            piece = next(walker)
-        except StopIteration as end:
-            return int(end.value)
-        if isinstance(piece, Damage):
-            harmed = True
-        elif harmed:
-            names = _names(piece.value)
-            if known and len(names & known) < _ALIKE * len(names):
-                piece = piece._replace(collection="")
-        elif seen < _SAMPLE:
-            seen += 1
-            known |= _names(piece.value)
-        yield piece
-
-
-def _names(record: bytes) -> set[bytes]:
-    try:
-        return {name for _, name, _ in elements(record)}
-    except InvalidRecordError:
-        return set()
 
 
 def _next_field(text: Text, pos: int) -> tuple[str | None, int]:
