@@ -6,22 +6,29 @@ import re
 from contextlib import suppress
 from dataclasses import replace
 
-from recovery_nb.errors import BadInputError, DamagedSourceError
+from recovery_nb.errors import BadInputError, DamagedSourceError, RecoveryError
 from recovery_nb.records.batch import MAX_RECORD_BYTES, RecordBatch
+from recovery_nb.sources.archive.format import MAGIC as ARCHIVE
 from recovery_nb.sources.archive.source import ArchiveSource, databases, looks_like_archive
 from recovery_nb.sources.base import FileSource
 from recovery_nb.sources.content import HEAD_BYTES, Content, File, Spliced
 from recovery_nb.sources.csv.files import CsvSource, looks_like_csv
 from recovery_nb.sources.dump.files import BsonSource
 from recovery_nb.sources.dump.framing import looks_like_bson
+from recovery_nb.sources.expand.tar import is_tar
+from recovery_nb.sources.expand.zip import is_zip
 from recovery_nb.sources.json.files import JsonSource, looks_like_json
 from recovery_nb.sources.log.files import LogSource, looks_like_json_log, looks_like_log
-from recovery_nb.sources.log.lines import line_time, quotes_records
+from recovery_nb.sources.log.lines import line_time, lost_its_head, quotes_records
 from recovery_nb.sources.oplog.entries import looks_like_oplog
 from recovery_nb.sources.oplog.source import OplogSource
 from recovery_nb.sources.oplog.survey import databases as oplog_databases
+from recovery_nb.sources.tree import is_text
 
-__all__ = ["OPLOG", "UnknownFormatError", "sources_of"]
+__all__ = ["BSON", "OPLOG", "UnknownFormatError", "is_misnamed", "sources_of"]
+
+BSON = ".bson"
+"""How files of BSON are named; what is damaged at its beginning has nothing else to go by."""
 
 OPLOG = "oplog.bson"
 """How `mongodump --oplog` names the oplog in its folder."""
@@ -41,6 +48,9 @@ _MAGIC = (
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it first (7z x)"),
     (b"Rar!\x1a\x07", "a RAR archive", "unpack it first (unrar x)"),
 )
+_CERTAIN = (ARCHIVE, *(magic for magic, *_ in _MAGIC if len(magic) >= 4))
+"""How no damaged BSON begins: two bytes may be chance."""
+
 _SQL = re.compile(
     rb"(?im)^(?:-- (?:MySQL|MariaDB|PostgreSQL|SQLite)[^\n]*dump|CREATE TABLE\b|INSERT INTO\b|BEGIN TRANSACTION;"
     rb"|PRAGMA )"
@@ -67,16 +77,46 @@ def sources_of(file: File) -> list[FileSource]:
     ended, head = len(head) <= HEAD_BYTES, head[:HEAD_BYTES]
     if not head.strip(b" \t\r\n"):
         raise DamagedSourceError(f"{file.path} is empty", hint="look for another copy of it")
+    is_bson = looks_like_bson(head, ended=ended) or (file.name.endswith(BSON) and not is_misnamed(file))
     for magic, name, hint in _MAGIC:
-        if head.startswith(magic):
+        if head.startswith(magic) and not is_bson:
             raise BadInputError(f"{file.path} is {name}, which is not read directly", hint=hint)
     if looks_like_archive(head) or file.name.endswith(".archive"):
         return _archives(file)
-    if file.name.endswith(".bson") or looks_like_bson(head, ended=ended):
+    if is_bson:
         if file.name == OPLOG or looks_like_oplog(_first_record(file)):
             return _oplogs(file)
         return [BsonSource(file)]
     return [_text(file, head)]
+
+
+def is_misnamed(file: File) -> bool:
+    """Return whether a file that is named as one of BSON holds another format that is known.
+
+    Its content must say so: where it says nothing, it may be BSON that is damaged. Nothing is said of a file that
+    cannot be read.
+    """
+    try:
+        content = file.open()
+        head = content.read_at(0, HEAD_BYTES + 1)
+        text = b"\x00" not in head and is_text(head)
+        if text and len(head) > HEAD_BYTES:  # text that was written over the beginning of BSON ends somewhere
+            text = b"\x00" not in content.read_at(content.size() - HEAD_BYTES, HEAD_BYTES)
+    except RecoveryError:
+        return False
+    if looks_like_bson(head, ended=len(head) <= HEAD_BYTES):
+        return False
+    return is_zip(head) or is_tar(head) or head.startswith(_CERTAIN) or (text and _is_known_text(file, head))
+
+
+def _is_known_text(file: File, head: bytes) -> bool:
+    try:
+        _text(file, head[:HEAD_BYTES])
+    except (UnknownFormatError, DamagedSourceError):
+        return False
+    except BadInputError:
+        return True  # and why it is not read
+    return True
 
 
 def _first_record(file: File) -> bytes:
@@ -122,7 +162,12 @@ def _oplogs(file: File) -> list[FileSource]:
 def _text(file: File, head: bytes) -> FileSource:
     if _PERCONA.search(head):
         raise BadInputError(f"{file.path} describes a Percona backup, which is not read directly", hint="use pbm")
-    if looks_like_json_log(head) or quotes_records(head) or (_STAMP.match(head) and looks_like_log(head)):
+    if (
+        looks_like_json_log(head)
+        or quotes_records(head)
+        or lost_its_head(head)
+        or (_STAMP.match(head) and looks_like_log(head))
+    ):
         return LogSource(file)
     if looks_like_json(head):
         return JsonSource(file)

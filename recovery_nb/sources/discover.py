@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from recovery_nb.errors import BadInputError, RecoveryError
 from recovery_nb.sources.base import FileSource
 from recovery_nb.sources.content import MANIFEST, File, Folder
-from recovery_nb.sources.detect import OPLOG, UnknownFormatError, sources_of
+from recovery_nb.sources.detect import BSON, OPLOG, UnknownFormatError, is_misnamed, sources_of
 from recovery_nb.sources.dump.files import METADATA, PRELUDE, DumpSource
 from recovery_nb.sources.small_files import SmallFiles, many_small
 from recovery_nb.sources.tree import Tree
@@ -19,18 +20,10 @@ FOLDERS = (".", "backups", "exports", "data")
 """Where backups are looked for when the user names nothing."""
 
 PATTERNS = (
-    "**/backup*.json",
-    "**/export*.json",
+    *(f"**/{name}*.{ending}" for name in ("backup", "export") for ending in ("json", "jsonl", "ndjson", "csv", "tsv")),
     "**/*_data.json",
-    "**/backup*.jsonl",
-    "**/export*.jsonl",
-    "**/export*.csv",
     "**/*.archive",
-    "**/*dump*.tar",
-    "**/*dump*.zip",
-    "**/*backup*.tar",
-    "**/*backup*.zip",
-    "**/export*.zip",
+    *(f"**/*{name}*.{ending}" for name in ("backup", "dump", "export") for ending in ("tar", "zip")),
 )
 """What is looked for there."""
 
@@ -72,7 +65,7 @@ def open_source(path: Path, tree: Tree | None = None) -> FileSource:
     """
     tree = tree or Tree()
     found = _named(path, tree)
-    sources = _opened(found, tree) if isinstance(found, File | Folder) else [found]
+    sources = _opened(found, tree) if isinstance(found, File | Folder) else found
     exact = [source for source in sources if source.path == path] or sources
     if len(exact) > 1:
         raise BadInputError(
@@ -81,21 +74,21 @@ def open_source(path: Path, tree: Tree | None = None) -> FileSource:
     return exact[0]
 
 
-def _named(path: Path, tree: Tree) -> File | Folder | FileSource:
-    """Return what is at a path; of a file that holds several databases, the one that is named after it."""
+def _named(path: Path, tree: Tree) -> File | Folder | list[FileSource]:
+    """Return what is at a path; of a file that holds several databases, what is named after it: one, or its oplog's."""
     try:
         return tree.entry(path)
     except BadInputError as error:
         above = _above(path, tree)
         if above is None:
             raise error from None
-        if isinstance(above, Folder) and path.name.startswith("*"):
+        if isinstance(above, Folder) and above.path == path.parent and path.name.startswith("*"):
             ending = path.name.removeprefix("*")
-            return SmallFiles(path.parent, ending, many_small(above.files).get(ending, []))
+            return [SmallFiles(path.parent, ending, many_small(above.files).get(ending, []))]
         if isinstance(above, File) and not tree.is_container(above):
-            for source in sources_of(above):
-                if source.path == path:
-                    return source
+            found = [source for source in sources_of(above) if path in (source.path, source.path.parent)]
+            if found:
+                return found
         raise
 
 
@@ -111,7 +104,8 @@ def _above(path: Path, tree: Tree) -> File | Folder | None:
 
 def _opened(entry: File | Folder, tree: Tree) -> list[FileSource]:
     if isinstance(entry, Folder):
-        return [DumpSource(entry)]
+        dump, _ = _parted(entry)
+        return [dump or DumpSource(entry)]
     if tree.is_container(entry):
         raise BadInputError(f"{entry.path} is an archive of files", hint="name what is in it: ARCHIVE/NAME")
     return sources_of(entry)
@@ -126,10 +120,8 @@ class _Search:
     def look_in(self, top: File | Folder, *, skip: Sequence[Path] = ()) -> None:
         """Add everything readable below `top`."""
         for folder in self._tree.walk(top, self._found.errors.append, skip=skip):
-            rest = folder.files
-            if is_dump(rest):
-                self._found.sources.append(DumpSource(folder))
-                rest = tuple(file for file in rest if not file.name.endswith(".bson") or file.name == OPLOG)
+            dump, rest = _parted(folder)
+            self._found.sources += [dump] if dump else []
             for ending, files in many_small(rest).items():
                 self._found.sources.append(SmallFiles(folder.path, ending, files))
                 taken = {file.path for file in files}
@@ -166,7 +158,21 @@ class _Search:
 
 def is_dump(files: Iterable[File]) -> bool:
     """Say whether these are the files of a folder that `mongodump` wrote of one database."""
-    return any(file.name.endswith((".bson", METADATA)) and file.name != OPLOG for file in files)
+    return any(file.name.endswith((BSON, METADATA)) and file.name != OPLOG for file in files)
+
+
+def _parted(folder: Folder) -> tuple[DumpSource | None, tuple[File, ...]]:
+    """Return the dump of one database that a folder is, if it is one, and the files in it that are no part of that.
+
+    A file that is only named as one of BSON is no part. Compressed ones are not looked into: to do so, all of them
+    would be expanded at once.
+    """
+    strays = {file.path for file in folder.files if file.path.name.endswith(BSON) and is_misnamed(file)}
+    members = tuple(file for file in folder.files if file.path not in strays)
+    if not is_dump(members):
+        return None, folder.files
+    rest = (file for file in folder.files if file.path in strays or not file.name.endswith(BSON) or file.name == OPLOG)
+    return DumpSource(replace(folder, files=members)), tuple(rest)
 
 
 def find_sources(paths: Iterable[Path], *, skip: Sequence[Path] = (), tree: Tree | None = None) -> Discovery:
@@ -191,7 +197,7 @@ def find_sources(paths: Iterable[Path], *, skip: Sequence[Path] = (), tree: Tree
                 apart = [folder.absolute() for folder in skip if folder.absolute() != path.absolute()]
                 _Search(tree, found).look_in(entry, skip=apart)
             else:
-                found.sources.append(entry)
+                found.sources += entry
         except RecoveryError as error:
             found.errors.append(error)
         if len(found.sources) + len(found.errors) == before:
@@ -218,11 +224,12 @@ def find_by_pattern(
             continue
         search = _Search(tree, found)
         for folder in tree.walk(tree.entry(top), lambda _: None, skip=skipped):
-            if is_dump(folder.files):
-                found.sources.append(DumpSource(folder))
-            for file in folder.files:
+            dump, rest = _parted(folder)
+            found.sources += [dump] if dump else []
+            for file in rest:
                 plain = (folder.path / file.name).relative_to(top)
-                if not file.name.endswith(METADATA) and any(_matches(plain, pattern) for pattern in patterns):
+                usual = not file.name.endswith(METADATA) and any(_matches(plain, pattern) for pattern in patterns)
+                if usual or (file.name.endswith(BSON) and file.name != OPLOG):
                     search.add(file, named=True)
     return found.finish()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,7 +44,7 @@ class SmallFiles:
     kind = Kind.FILES
 
     def __init__(self, folder: Path, ending: str, files: Sequence[File]) -> None:
-        self.path = folder / f"*{ending}"
+        self.path, self._ending = folder / f"*{ending}", ending
         self._files = sorted(files, key=lambda file: file.path.name)
         self._typing = Typing.FULL
         self.doubted = False
@@ -52,6 +52,11 @@ class SmallFiles:
     def files(self) -> list[File]:
         """Return the files, by name."""
         return [replace(file, name=printable(Path(file.path.name))) for file in self._files]
+
+    def without(self, names: Collection[str]) -> SmallFiles:
+        """Return the same source without the files that `files` gives these names."""
+        rest = [file for file in self._files if printable(Path(file.path.name)) not in names]
+        return SmallFiles(self.path.parent, self._ending, rest)
 
     def header(self) -> Header:
         """Return when the newest file was changed."""

@@ -150,6 +150,9 @@ def no_room(label: str, scratch: Path | None) -> Callable[[OSError], RecoveryErr
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             message = f"{label} cannot be expanded: there is no room left in {place}"
             return BadInputError(message, hint="set TMPDIR to a folder on a disk that has")
+        if error.errno == errno.EFBIG:
+            message = f"{label} cannot be expanded: no file in {place} may be as large"
+            return BadInputError(message, hint="raise ulimit -f, or set TMPDIR to a folder on another disk")
         message = f"{label} cannot be expanded into {place}: {error.strerror or error}"
         return BadInputError(message, hint="set TMPDIR to a folder that can be written")
 
