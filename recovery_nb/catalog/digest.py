@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
-from recovery_nb.errors import DamagedSourceError, RecoveryError
+from recovery_nb.errors import BadInputError, DamagedSourceError, RecoveryError
+from recovery_nb.records.batch import Damage
 from recovery_nb.sources.base import FileSource, Kind
 from recovery_nb.sources.content import Content
 
-__all__ = ["Stats", "digest_of", "identifier", "sha256_of", "stats_of"]
+__all__ = ["Stats", "digest_of", "identifier", "sha256_of", "stats_of", "unsettled"]
 
 _HASHED = 8 * 1024 * 1024
 
@@ -52,28 +55,57 @@ def sha256_of(content: Content) -> bytes:
 
 
 class Stats(NamedTuple):
-    """Size in bytes and newest modification time of a source's files, and of those on disk that they are in."""
+    """What the files of a source are like.
+
+    Attributes:
+        size: Of all of them, in bytes.
+        modified: The newest modification time.
+        on_disk: Of each file on disk that they are, or are in: size and modification time; None if it went away.
+    """
 
     size: int
     modified: datetime
-    on_disk: tuple[tuple[int, int], ...]
+    on_disk: Mapping[Path, tuple[int, int] | None]
 
 
 def stats_of(source: FileSource) -> Stats:
-    """Return what the files of a source are like now.
+    """Return what the files of a source are like now."""
+    files = source.files()
+    newest = max((file.modified for file in files), default=0)
+    roots = dict.fromkeys(file.root for file in files)
+    return Stats(sum(file.stored for file in files), _moment(newest), {root: _now(root) for root in roots})
+
+
+def unsettled(source: FileSource, before: Stats) -> list[Damage]:
+    """Return the files of a source that are not as they were, as damage: what was read of them is not to be believed.
+
+    Args:
+        source: The source.
+        before: What its files were like before they were read.
 
     Raises:
-        DamagedSourceError: They went away.
+        BadInputError: All of them changed.
+        DamagedSourceError: None of them is there any more.
     """
-    files = source.files()
+    now = {root: _now(root) for root in before.on_disk}
+    if now and not any(now.values()):
+        raise DamagedSourceError(f"{source.path} went away while it was read", hint="scan what is left again")
+    changed = {root for root, facts in now.items() if facts is None or facts != before.on_disk[root]}
+    if changed and changed == now.keys():
+        raise BadInputError(f"{source.path} changed while it was read", hint="scan it again when it is at rest")
+    return [
+        Damage(file.name, 0, file.stored, "it changed while it was read" if now[file.root] else "it went away")
+        for file in source.files()
+        if file.root in changed
+    ]
+
+
+def _now(root: Path) -> tuple[int, int] | None:
     try:
-        roots = [root.stat() for root in dict.fromkeys(file.root for file in files)]
-    except OSError as error:
-        raise DamagedSourceError(f"{source.path} went away: {error.strerror}", hint="scan what is left again") from None
-    newest = max((file.modified for file in files), default=0)
-    return Stats(
-        sum(file.stored for file in files), _moment(newest), tuple((one.st_size, one.st_mtime_ns) for one in roots)
-    )
+        facts = root.stat()
+    except OSError:
+        return None
+    return facts.st_size, facts.st_mtime_ns
 
 
 def _moment(seconds: float) -> datetime:

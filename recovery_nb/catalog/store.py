@@ -17,7 +17,7 @@ import duckdb
 from bson import json_util
 
 from recovery_nb.audit.values import printable
-from recovery_nb.catalog.digest import Stats, digest_of, identifier, stats_of
+from recovery_nb.catalog.digest import Stats, digest_of, identifier, stats_of, unsettled
 from recovery_nb.catalog.entry import SourceEntry
 from recovery_nb.catalog.facts import Facts, sound
 from recovery_nb.catalog.table import FingerprintTable
@@ -28,12 +28,16 @@ from recovery_nb.records.batch import Damage, RecordBatch
 from recovery_nb.sources.ahead import ahead
 from recovery_nb.sources.base import FileSource, Header, Kind
 from recovery_nb.sources.discover import open_source
+from recovery_nb.sources.dump.files import DumpSource
 from recovery_nb.sources.dump.gridfs import GridFSCheck
+from recovery_nb.sources.small_files import SmallFiles
 from recovery_nb.sources.tree import Tree
 
 __all__ = ["Catalog"]
 
 _SMALL = 256 * 1024
+_ATTEMPTS = 3
+"""How often a folder is read in which files change, each time without those that did."""
 
 
 def _distinct(table: Path) -> Counter[str]:
@@ -90,16 +94,38 @@ class Catalog:
     def scan(self, source: FileSource, *, emit: Emit = silent) -> SourceEntry:
         """Read a source into the catalog, or return what is known if its content was read before.
 
+        Of a folder, a file that changes while it is read, or goes away, is damage; the others are catalogued.
+
         Raises:
             DamagedSourceError: No record can be read from it.
-            BadInputError: A file cannot be opened.
+            BadInputError: A file cannot be opened, or it changes.
+        """
+        lost: list[Damage] = []
+        for _ in range(_ATTEMPTS):
+            found = self._scan(source, lost, emit)
+            if isinstance(found, SourceEntry):
+                return found
+            lost += found
+            if isinstance(source, DumpSource | SmallFiles):  # no other has more files than one
+                source = source.without({one.member for one in found})
+        raise BadInputError(f"{source.path} changed while it was read", hint="scan it again when it is at rest")
+
+    def _scan(self, source: FileSource, lost: list[Damage], emit: Emit) -> SourceEntry | list[Damage]:
+        """Return the entry of a source; or, as damage, which of its files changed while they were read.
+
+        Args:
+            source: The source.
+            lost: What was left out of it, for the same reason; then nothing that is known is as fresh as what is read.
+            emit: Hears of the progress.
         """
         before = stats_of(source)
+        if gone := unsettled(source, before):
+            return gone
         work = self.folder / f".{secrets.token_hex(8)}.{os.getpid()}"
         try:
             if before.size <= _SMALL:  # not worth a thread
                 digest = digest_of(source)
-                if known := self._known(digest, source, before):
+                if not lost and (known := self._known(digest, source, before)):
                     return known
                 work.mkdir(parents=True)
                 facts = self._read(source.read(), source, work / "records.parquet", before.size, emit)
@@ -109,15 +135,17 @@ class Catalog:
                     hashing = hasher.submit(digest_of, source)
 
                     def known_already() -> bool:
-                        return hashing.done() and self._known(hashing.result(), source, before) is not None
+                        return not lost and hashing.done() and self._known(hashing.result(), source, before) is not None
 
                     items = takewhile(lambda _: not known_already(), ahead(source.read()))
                     facts = self._read(items, source, work / "records.parquet", before.size, emit)
                     digest = hashing.result()
-                if known := self._known(digest, source, before):
+                if not lost and (known := self._known(digest, source, before)):
                     return known
-            if stats_of(source) != before:
-                raise BadInputError(f"{source.path} changed while it was read", hint="scan it again when it is at rest")
+            if changed := unsettled(source, before):
+                return changed
+            for one in lost:
+                facts.harm(one)
             entry = self._entry(source, facts, digest, before)
             write_whole(work / "source.json", entry.model_dump_json(indent=1).encode())
             self._publish(work, self.folder / entry.id)

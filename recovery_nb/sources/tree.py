@@ -6,6 +6,7 @@ import os
 import stat
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePath
 
 from recovery_nb.audit.values import printable
@@ -126,7 +127,12 @@ class Tree:
                 for name in folders
                 if not name.startswith(".") and name not in kept_apart and (where / name).absolute() not in skip
             )
-            yield self._folder(where, report)
+            try:
+                folder = self._folder(where, report)
+            except DamagedSourceError as error:  # it went away since the one above was listed
+                report(error)
+                continue
+            yield folder
 
     def _folder(self, path: Path, report: Report | None = None) -> Folder:
         files: list[File] = []
@@ -159,8 +165,9 @@ class Tree:
         def beside(name: str) -> File | None:
             for ending in ("", *_ENDINGS):
                 other = path.with_name(name + ending)
-                if other.is_file():
-                    return self._on_disk(other)
+                with suppress(FileNotFoundError):  # it may go away at any moment
+                    if other.is_file():
+                        return self._on_disk(other)
             return None
 
         key = (str(path), facts.st_mtime_ns, facts.st_size, facts.st_ino)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -101,6 +102,12 @@ class DumpSource:
     def files(self) -> list[File]:
         """Return the `.bson` and metadata files, by name."""
         return [file for file in self._folder.files if file.name.endswith((_BSON, METADATA)) or file.name == PRELUDE]
+
+    def without(self, names: Collection[str]) -> DumpSource:
+        """Return the same dump without the files of these names."""
+        return DumpSource(
+            replace(self._folder, files=tuple(file for file in self._folder.files if file.name not in names))
+        )
 
     def collections(self) -> dict[str, str]:
         """Return the collection that each member (`NAME.bson`) holds."""
