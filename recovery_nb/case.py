@@ -2,59 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Set
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import get_args
 
+from recovery_nb import verbs
 from recovery_nb.audit import AuditLog, redact_uri
-from recovery_nb.audit.values import printable
-from recovery_nb.backups import BackupResult, Layout, write_backup
-from recovery_nb.catalog.entry import SourceEntry
+from recovery_nb.backups import BackupResult, Layout
 from recovery_nb.catalog.store import Catalog
-from recovery_nb.checks import verify_target
-from recovery_nb.compare.engine import Request, compare
-from recovery_nb.compare.live import first_fields
 from recovery_nb.compare.model import Status
 from recovery_nb.compare.result import Comparison
-from recovery_nb.databases import of_one_database
-from recovery_nb.embedded import EmbeddedMongod
-from recovery_nb.errors import BadInputError, RecoveryError
+from recovery_nb.errors import BadInputError
 from recovery_nb.events import Emit, silent
-from recovery_nb.facts import findings
-from recovery_nb.reports import Report, Unrecoverable, build_report, write_report
-from recovery_nb.restore.apply import RestoreResult, apply
-from recovery_nb.restore.files import list_restores
-from recovery_nb.restore.plan import OnConflict, Plan
-from recovery_nb.restore.planning import make_plan
-from recovery_nb.restore.rollback import RollbackResult, rollback
-from recovery_nb.scanning import Scan, catalogued
-from recovery_nb.selection import RESTORABLE, Choice, Keys, collection_options, planned_bytes, read_keys, select
+from recovery_nb.reports import Report, Unrecoverable, write_report
+from recovery_nb.restore import OnConflict, Plan, RestoreResult, RollbackResult, list_restores
+from recovery_nb.scanning import Scan
+from recovery_nb.selection import Choice, Keys
 from recovery_nb.settings import Settings, load_settings
-from recovery_nb.sources.base import AS_OF
-from recovery_nb.sources.discover import find_by_pattern, find_sources
 from recovery_nb.sources.mongodb import Database
-from recovery_nb.sources.oplog.live import copy_oplog
-from recovery_nb.sources.oplog.times import parse_time
 from recovery_nb.sources.tree import Tree
-from recovery_nb.states import state_at
 from recovery_nb.verification import Verification
 
 __all__ = ["Case", "Scan"]
-
-_EMBEDDED = "embedded:"
-_OPLOG = "oplog:"
-_URIS = ("mongodb://", "mongodb+srv://", _EMBEDDED)
-
-
-def _nothing(errors: Sequence[str]) -> str:
-    """Return, in one line, why nothing could be read."""
-    if not errors:
-        return "nothing named can be read"
-    return errors[0] if len(errors) == 1 else f"{errors[0]} (and {len(errors) - 1:,} more that cannot be read)"
 
 
 @dataclass
@@ -80,7 +50,6 @@ class Case:
     restored: RestoreResult | None = None
     verified: Verification | None = None
     unmatched: list[Choice] = field(default_factory=list)
-    _server: EmbeddedMongod | None = None
 
     @classmethod
     def open(cls, path: str | Path = "case", *, database: str = "", emit: Emit = silent) -> Case:
@@ -103,18 +72,18 @@ class Case:
     def __enter__(self) -> Case:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Close the connection, and stop the embedded server if this case started it."""
         if "database" in self.__dict__:
             self.__dict__.pop("database").close()
-        if self._server:
-            self._server.stop()
-            self._server = None
+        self._servers.stop()
+
+    @cached_property
+    def _servers(self) -> verbs.Servers:
+        return verbs.Servers(self.folder / "embedded")
 
     @cached_property
     def audit(self) -> AuditLog:
@@ -141,20 +110,7 @@ class Case:
             BadInputError: No database was given.
             MissingRequirementError: There is no mongod to start.
         """
-        uri = uri or self.uri
-        if not uri:
-            raise BadInputError(
-                "no database was given",
-                hint="set DATABASE_URI, or use --db mongodb://localhost:27017/NAME or embedded:NAME",
-            )
-        if not uri.startswith(_EMBEDDED):
-            return uri
-        name = uri.removeprefix(_EMBEDDED)
-        if not name or set(name) & set('/\\. "$*<>:|?'):
-            raise BadInputError(f"{uri} names no database", hint="write embedded:NAME")
-        if not self._server:
-            self._server = EmbeddedMongod(self.folder / "embedded").start()
-        return self._server.uri(name)
+        return self._servers.address(uri or self.uri)
 
     @cached_property
     def database(self) -> Database:
@@ -166,20 +122,13 @@ class Case:
         """
         return Database(self.address(), label=redact_uri(self.uri))
 
-    @contextmanager
-    def _audited(self, action: str, **details: object) -> Iterator[dict[str, object]]:
-        """Log a verb when it ends, with what came of it; a failed one with its reason."""
-        outcome: dict[str, object] = {}
-        label = redact_uri(self.uri) if self.uri else ""
-        self.audit.append(f"{action} started", database=label, **details)
-        try:
-            yield outcome
-        except BaseException as error:
-            self.audit.append(f"{action} failed", error=str(error) or type(error).__name__)
-            raise
-        self.audit.append(f"{action} finished", **outcome)
-
-    # --- scan -----------------------------------------------------------------------------------------------
+    @property
+    def _context(self) -> verbs.Context:
+        """What a verb works with; made anew for each, since who listens may have changed."""
+        return verbs.Context(
+            folder=self.folder, label=redact_uri(self.uri), emit=self.emit, audit=self.audit, tree=self.tree,
+            catalog=self.catalog, resolve=self.address, connect=lambda: self.database, latest=self.last_comparison,
+        )  # fmt: skip
 
     def scan(self, *named: str | Path) -> Scan:
         """Find and catalog every readable source: what is named, or what lies where backups usually lie.
@@ -191,37 +140,13 @@ class Case:
         Raises:
             BadInputError: Nothing that was named can be read.
         """
-        with self._audited("scan", named=[redact_uri(str(name)) for name in named]) as outcome:
-            paths = [self._copied(str(name)) for name in named]
-            own = [] if any(path.absolute().is_relative_to(self.folder) for path in paths) else [self.folder]
-            if named:
-                found = find_sources(paths, skip=own, tree=self.tree)
-            else:
-                found = find_by_pattern(self.settings.folders, self.settings.patterns, skip=own, tree=self.tree)
-            self.scanned = catalogued(found, self.catalog, emit=self.emit)
-            outcome.update(
-                sources=[
-                    {"id": one.id, "path": str(one.path), "digest": one.digest, "records": one.records}
-                    for one in self.scanned.sources
-                ],
-                errors=self.scanned.errors,
-            )
+        context = self._context
+        with context.audited("scan", named=[redact_uri(str(name)) for name in named]) as outcome:
+            self.scanned = verbs.scan_sources(context, named, self.settings)
+            outcome.update(verbs.scan_facts(self.scanned))
             if named and not self.scanned.sources:
-                raise BadInputError(_nothing(self.scanned.errors))
+                raise BadInputError(verbs.nothing_readable(self.scanned.errors))
         return self.scanned
-
-    def _copied(self, name: str) -> Path:
-        """A database or an oplog named as a source is copied into the case first: evidence must not move."""
-        if name.startswith(_OPLOG):
-            uri = name.removeprefix(_OPLOG) or self.uri
-            with closing(Database(self.address(uri), label=redact_uri(uri))) as other:
-                return copy_oplog(other, self.folder / "copies", emit=self.emit)
-        if not name.startswith(_URIS):
-            return Path(name)
-        with closing(Database(self.address(name), label=redact_uri(name))) as other:
-            return write_backup(other, self.folder / "copies", prefix="source", emit=self.emit).path
-
-    # --- backup ---------------------------------------------------------------------------------------------
 
     def backup(
         self,
@@ -242,17 +167,10 @@ class Case:
         Raises:
             BadInputError: No database, no such collection, a folder that cannot be used.
         """
-        if layout not in get_args(Layout):
-            raise BadInputError(f"a backup has no layout {layout!r}", hint=f"choose of {', '.join(get_args(Layout))}")
-        target = self.folder / "backups" if folder is None else Path(folder)
-        with self._audited("backup", folder=str(target), layout=layout) as outcome:
-            self.backup_taken = write_backup(
-                self.database, target, layout=layout, prefix=prefix, collections=collections, emit=self.emit
-            )
-            outcome.update(path=str(self.backup_taken.path), records=self.backup_taken.records)
+        self.backup_taken = verbs.take_backup(
+            self._context, folder, collections=collections, layout=layout, prefix=prefix
+        )
         return self.backup_taken
-
-    # --- compare --------------------------------------------------------------------------------------------
 
     def compare(
         self,
@@ -277,45 +195,11 @@ class Case:
                 time that no oplog reaches to.
             ConnectionFailedError: The database does not answer.
         """
-        details: dict[str, object] = {} if as_of is None else {"as_of": as_of}
-        with self._audited("compare", collection=collection, target=target, key=list(key), **details) as outcome:
-            if as_of is not None:
-                parse_time(as_of)  # before anything is copied for it
-            database = self.database
-            entries = self.scan(*named).sources if named else self.scanned.sources or self._current()
-            if not entries:
-                raise BadInputError("this case has no source to compare with", hint="scan a backup or a dump")
-            notes: list[str] = []
-            if as_of is None:
-                entries, notes = of_one_database(entries, self.database.name, named)
-            else:
-                entries, notes = self._state(entries, as_of)
-            request = Request(entries, collection=collection, target=target, key=tuple(key), notes=tuple(notes))
-            self.comparison = compare(request, database, self.catalog, self.folder / "comparisons", emit=self.emit)
-            outcome.update(
-                id=self.comparison.summary.id,
-                sources=self.comparison.summary.sources,
-                collections=self.comparison.summary.collections,
-            )
+        self.comparison = verbs.compare_with(
+            self._context, named, scan=self.scan, scanned=self.scanned, collection=collection, key=key, target=target,
+            as_of=as_of,
+        )  # fmt: skip
         return self.comparison
-
-    def _state(self, entries: Sequence[SourceEntry], as_of: str) -> tuple[list[SourceEntry], list[str]]:
-        """Return the state of the database at a time as the one source, and what is to be said of it."""
-        state, notes = state_at(
-            as_of, entries, self.catalog, self.folder / "copies", database=self.database.name, emit=self.emit
-        )
-        self.audit.append("state written", path=str(state.path), as_of=as_of, unknown=state.unknown)
-        found = catalogued(find_sources([state.path], tree=self.tree), self.catalog, emit=self.emit)
-        if not found.sources:
-            raise BadInputError(f"the state at {as_of} holds no record", hint="name a later time, or add a backup")
-        return list(found.sources), notes
-
-    def _current(self) -> list[SourceEntry]:
-        """Return the catalogued sources that are still where they were, each as it was last scanned."""
-        latest: dict[Path, SourceEntry] = {}
-        for entry in sorted(self.catalog.entries(), key=lambda one: one.scanned_at):
-            latest[entry.path] = entry
-        return [entry for entry in latest.values() if entry.taken_from != AS_OF and self.tree.exists(entry.path)]
 
     def last_comparison(self) -> Comparison:
         """Return the newest comparison of the case.
@@ -324,13 +208,8 @@ class Case:
             BadInputError: Nothing was compared yet.
         """
         if self.comparison is None:
-            known = sorted((self.folder / "comparisons").glob("c*"))
-            if not known:
-                raise BadInputError("this case holds no comparison", hint="compare first")
-            self.comparison = Comparison.load(known[-1], self.catalog)
+            self.comparison = verbs.newest_comparison(self._context)
         return self.comparison
-
-    # --- restore --------------------------------------------------------------------------------------------
 
     def plan(
         self,
@@ -353,42 +232,13 @@ class Case:
             ConflictError: `on_conflict` is "fail" and there are conflicts.
             DamagedSourceError: A source has changed since it was compared.
         """
-        with self._audited("plan", only=[str(one) for one in only], on_conflict=str(on_conflict)) as outcome:
-            comparison = comparison or self.last_comparison()
-            statuses = [status for status in RESTORABLE if status.value in set(map(str, only))]
-            if unknown := {str(one) for one in only} - {status.value for status in RESTORABLE}:
-                raise BadInputError(
-                    f"{', '.join(sorted(unknown))} cannot be restored", hint="choose of missing, changed, equivalent"
-                )
-            wanted = read_keys(Path(keys)) if isinstance(keys, str | Path) else keys
-            chosen = wanted if isinstance(wanted, Keys) or wanted is None else Keys.of(wanted)
-            plan = make_plan(
-                select(comparison, self.database, statuses=statuses, keys=chosen), self.folder / "plans",
-                database=self.database.label, on_conflict=OnConflict(on_conflict),
-                sources={entry.id: printable(entry.path) for entry in comparison.sources.values()},
-            )  # fmt: skip
-            if chosen and not chosen.matched:
-                raise BadInputError(
-                    f"none of the {len(chosen.unmatched):,} keys is among the differences: these records are as in "
-                    "the sources already, or no source holds them",
-                    hint="name keys as compare --out lists them",
-                )
-            outcome.update(
-                comparison=comparison.summary.id,
-                digest=plan.digest,
-                writes=plan.to_write,
-                unmatched=len(chosen.unmatched) if chosen else 0,
-            )
-            self.unmatched = chosen.unmatched if chosen else []
+        plan, self.unmatched = verbs.plan_restore(
+            self._context, comparison, only=only, keys=keys, on_conflict=on_conflict
+        )
         return plan
 
     def restore(
-        self,
-        plan: Plan,
-        comparison: Comparison | None = None,
-        *,
-        transaction: bool = False,
-        dry_run: bool = False,
+        self, plan: Plan, comparison: Comparison | None = None, *, transaction: bool = False, dry_run: bool = False
     ) -> RestoreResult:
         """Apply a plan under a journal, or preview it.
 
@@ -401,25 +251,7 @@ class Case:
         Raises:
             RecoveryError: The target cannot be written to, another restore is at work, the server went away.
         """
-        comparison = comparison or self.last_comparison()
-        if plan.database != self.database.label:
-            raise BadInputError(
-                f"the plan {plan.digest[:16]} was made for {plan.database}, not for {self.database.label}",
-                hint="compare and plan again with this database",
-            )
-        action = "restore preview" if dry_run else "restore"
-        with self._audited(action, plan=plan.digest) as outcome:
-            result = apply(
-                plan, self.address(), payload=partial(planned_bytes, comparison),
-                folder=self.folder / "restores", transaction=transaction,
-                dry_run=dry_run, emit=self.emit, options=collection_options(comparison),
-            )  # fmt: skip
-            outcome.update(
-                restore_id=result.restore_id,
-                restored=result.restored,
-                skipped=result.skipped,
-                failed=result.failed,
-            )
+        result = verbs.apply_plan(self._context, plan, comparison, transaction=transaction, dry_run=dry_run)
         if not dry_run:
             self.restored = result
         return result
@@ -430,18 +262,11 @@ class Case:
         Raises:
             BadInputError: The case knows no such restore.
         """
-        with self._audited("rollback", restore_id=restore_id) as outcome:
-            if Path(restore_id).name != restore_id:
-                raise BadInputError(f"{restore_id!r} is no restore's id", hint="name one as the restore printed it")
-            result = rollback(self.folder / "restores" / restore_id, self.address(), emit=self.emit)
-            outcome.update(reverted=result.reverted, skipped=result.skipped, failed=result.failed)
-        return result
+        return verbs.undo_restore(self._context, restore_id)
 
     def restores(self) -> list[str]:
         """Return the ids of the case's restores, the newest last."""
         return [info.id for info in list_restores(self.folder / "restores")]
-
-    # --- verify ---------------------------------------------------------------------------------------------
 
     def verify(self, target: str | Path | None = None) -> Verification:
         """Check a backup, a restore, a run, or, with no target, the whole case.
@@ -449,24 +274,8 @@ class Case:
         Raises:
             BadInputError: There is no such thing.
         """
-        if Path(target or self.folder).absolute() == self.folder and not self.audit.path.is_file():
-            raise BadInputError(f"{target or self.folder} holds no case", hint="name its folder with --case")
-        name = str(target or self.folder)
-        try:
-            # Before it is logged: an entry would take a torn end of the log for a crash that is accounted for.
-            self.verified = verify_target(
-                name, case=self.folder, address=self.address, audit=self.audit, tree=self.tree, emit=self.emit
-            )
-        except BaseException as error:
-            self.audit.append("verify failed", target=name, error=str(error) or type(error).__name__)
-            raise
-        self.audit.append(
-            "verify finished", target=name, ok=self.verified.ok, checked=self.verified.checked,
-            problems=len(self.verified.problems),
-        )  # fmt: skip
+        self.verified = verbs.check(self._context, target)
         return self.verified
-
-    # --- report ---------------------------------------------------------------------------------------------
 
     def counts(self) -> dict[str, int]:
         """Return the database's records by collection.
@@ -474,31 +283,14 @@ class Case:
         Raises:
             ConnectionFailedError: The database does not answer.
         """
-        return {
-            name: self.database.count(name)
-            for name, info in self.database.collections().items()
-            if info.get("type") == "collection"
-        }
+        return verbs.count_records(self.database)
 
     def report(self, *, errors: Sequence[str] = (), unrecoverable: Iterable[Unrecoverable] = ()) -> Report:
         """Return the recovery report of what this case did since it was opened. It changes nothing."""
-        problems = [*self.scanned.errors, *errors]
-        counts: dict[str, int] | None = None
-        name, fields = "", dict[str, Set[str]]()
-        if self.uri:
-            try:
-                counts, name = self.counts(), self.database.name
-                if any("" in entry.collections for entry in self.scanned.sources):
-                    fields = first_fields(self.database, counts)
-            except RecoveryError as error:
-                problems.append(str(error))
-        facts = findings(
-            case=self.folder, database=name, counts=counts,
-            sources=self.scanned.sources or (tuple(self.comparison.sources.values()) if self.comparison else ()),
-            comparison=self.comparison, backup=self.backup_taken, restore=self.restored, verification=self.verified,
-            unrecoverable=unrecoverable, copies=self.scanned.copies, fields=fields,
+        return verbs.tell(
+            self._context, self.scanned, comparison=self.comparison, backup=self.backup_taken, restore=self.restored,
+            verification=self.verified, errors=errors, unrecoverable=unrecoverable,
         )  # fmt: skip
-        return build_report(facts, list(dict.fromkeys(problems)))
 
     def save_report(self, report: Report, folder: Path | None = None) -> Path:
         """Save a report as `recovery_report_<timestamp>.json` in the case's `reports`, or in another folder."""

@@ -1,0 +1,76 @@
+"""The options that every command has, and those that several share."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from recovery_nb._version import __version__
+from recovery_nb.cli.console import Console
+
+if TYPE_CHECKING:
+    from recovery_nb.case import Case
+    from recovery_nb.events import Emit
+
+__all__ = ["AsOf", "Collection", "Globals", "Key", "Sources", "Target", "global_options", "listed"]
+
+Sources = Annotated[
+    list[str], typer.Argument(metavar="SOURCE…", help="Backups, exports, dumps, logs, folders of them, oplog:.")
+]
+Collection = Annotated[str, typer.Option(help="Only this collection.", metavar="C")]
+AsOf = Annotated[
+    str | None, typer.Option(help="Against the state at that time, from an oplog and a backup.", metavar="TIME")
+]
+Target = Annotated[str, typer.Option(help="The database's collection to use instead.", metavar="T")]
+Key = Annotated[str, typer.Option(help="The fields that identify a record.", metavar="FIELD,…")]
+
+
+@dataclass(frozen=True, slots=True)
+class Globals:
+    """The options that every command has.
+
+    Attributes:
+        case: The case's folder.
+        database: The URI given with `--db`, "" for none.
+        console: Where results and remarks go.
+    """
+
+    case: Path
+    database: str
+    console: Console
+
+    def open(self, emit: Emit) -> Case:
+        """Open the case."""
+        from recovery_nb.case import Case  # noqa: PLC0415 - `--help` must answer at once
+
+        return Case.open(self.case, database=self.database, emit=emit)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"recovery-nb {__version__}\n")
+        raise typer.Exit
+
+
+def global_options(
+    context: typer.Context,
+    case: Annotated[Path, typer.Option(help="The case's folder.", metavar="DIR")] = Path("case"),
+    db: Annotated[str, typer.Option(help="The database: mongodb://host:port/NAME or embedded:NAME; else "
+                                    "DATABASE_URI, else the profile.", metavar="URI")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no remarks.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True,
+                                          help="Show the version.")] = False,
+) -> None:  # fmt: skip
+    """Keep the options that every command has for the command."""
+    context.obj = Globals(case, db, Console(as_json=as_json, quiet=quiet))
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Return the words of an option that takes several, with commas between them."""
+    return tuple(field.strip() for field in text.split(",") if field.strip())

@@ -1,0 +1,113 @@
+"""Restoring, and undoing it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recovery_nb.cli.console import Console
+from recovery_nb.cli.options import AsOf, Collection, Key, Sources, Target, listed
+from recovery_nb.errors import BadInputError
+
+__all__ = ["restore", "rollback"]
+
+
+class _OnConflict(StrEnum):
+    SKIP = "skip"
+    REPLACE = "replace"
+    MERGE = "merge"
+    FAIL = "fail"
+
+
+def restore(
+    context: typer.Context,
+    sources: Sources,
+    collection: Collection = "",
+    target_collection: Target = "",
+    only: Annotated[
+        str, typer.Option(help="Which differences, with commas.", metavar="missing,changed")
+    ] = "missing,changed",
+    key: Key = "",
+    keys: Annotated[Path | None, typer.Option(help="Only the records that this file names.", metavar="FILE")] = None,
+    on_conflict: Annotated[
+        _OnConflict, typer.Option(help="Where the database holds another version.")
+    ] = _OnConflict.SKIP,
+    transaction: Annotated[bool, typer.Option("--transaction", help="Each batch wholly or not at all.")] = False,
+    as_of: AsOf = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and check, write nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> int:
+    """Plan a restore and apply it: missing records come back, nothing else is touched unless asked for."""
+    console: Console = context.obj.console
+    if not listed(only):
+        raise BadInputError("--only names no difference", hint="choose of missing, changed, equivalent")
+    if not (yes or dry_run or sys.stdin.isatty()):
+        raise BadInputError("a restore writes to the database", hint="confirm with --yes, or preview with --dry-run")
+    with console.progress() as emit, context.obj.open(emit) as case:
+        found = case.compare(*sources, collection=collection, target=target_collection, key=listed(key), as_of=as_of)
+        unread = list(case.scanned.errors)
+        plan = case.plan(found, only=listed(only), keys=keys, on_conflict=on_conflict.value)
+        unmatched = [choice.key for choice in case.unmatched]
+        preview = case.restore(plan, found, dry_run=True, transaction=transaction)
+        if not (dry_run or yes):
+            _print_plan(console, plan)
+            typer.confirm(f"Write {plan.to_write:,} records to {plan.database}?", abort=True, err=True)
+        result = preview if dry_run else case.restore(plan, found, transaction=transaction)
+        checked = case.verify(result.restore_id) if result.restore_id else None
+    for line in [*found.summary.notes, *(f"cannot be read: {line}" for line in unread)]:
+        console.say(line)
+    console.document(
+        {**_restored(result), "plan": str(plan.path), "unmatched": unmatched, "notes": found.summary.notes,
+         "unread": unread,
+         "verification": checked.as_dict() if checked else None}
+    )  # fmt: skip
+    if dry_run:
+        _print_plan(console, plan)
+    verb = "would be restored" if dry_run else "restored"
+    count = result.planned if dry_run else result.restored
+    console.say(f"{count:,} {verb}, {result.skipped:,} skipped, {result.failed:,} failed")
+    for problem in [*result.errors, *result.conflicts][:20]:
+        console.say(f"  {problem.collection}/{problem.key}: {problem.reason}")
+    for one in unmatched[:20]:
+        console.say(f"  {one}: not among the differences; it is as in the sources already, or no source holds it")
+    if checked:
+        console.say(f"verified: {checked.checked:,} records, {len(checked.problems):,} problems")
+    if result.restored and result.restore_id:
+        console.say(f"to undo it: recovery-nb --case {context.obj.case} rollback {result.restore_id}")
+    if result.failed or not result.success or (checked and not checked.ok):
+        return 3
+    return 1 if unmatched or unread else 0
+
+
+def rollback(context: typer.Context, restore_id: Annotated[str, typer.Argument(metavar="RESTORE_ID")]) -> int:
+    """Undo a restore; what others have written since is left alone and said."""
+    console: Console = context.obj.console
+    with console.progress() as emit, context.obj.open(emit) as case:
+        result = case.rollback(restore_id)
+    console.document(asdict(result))
+    console.say(f"{result.reverted:,} reverted, {result.skipped:,} left alone, {result.failed:,} failed")
+    for problem in result.errors[:20]:
+        console.say(f"  {problem.collection}/{problem.key}: {problem.reason}")
+    if result.already:
+        console.say("it was rolled back before")
+    return 3 if result.failed else 1 if result.skipped else 0
+
+
+def _restored(result: Any) -> dict[str, Any]:
+    document = asdict(result)
+    for name in ("errors", "conflicts"):
+        document[name] = [asdict(one) if not isinstance(one, dict) else one for one in document[name]]
+    return document
+
+
+def _print_plan(console: Console, plan: Any) -> None:
+    rows = [[name, str(action), count] for name, counts in plan.collections.items() for action, count in counts.items()]
+    console.table(["collection", "action", "records"], rows, title=f"plan {plan.digest[:16]}")
+    for write in islice((one for one in plan.writes() if one.reason), 10):
+        console.say(f"  {write.collection}/{write.key_text}: {write.action}, {write.reason}")

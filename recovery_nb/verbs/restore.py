@@ -1,0 +1,94 @@
+"""Planning a restore, applying its plan, undoing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+from recovery_nb.audit.values import printable
+from recovery_nb.compare.model import Status
+from recovery_nb.compare.result import Comparison
+from recovery_nb.errors import BadInputError
+from recovery_nb.restore import OnConflict, Plan, RestoreResult, RollbackResult, apply, make_plan, rollback
+from recovery_nb.selection import RESTORABLE, Choice, Keys, collection_options, planned_bytes, read_keys, select
+from recovery_nb.verbs.context import Context
+
+__all__ = ["apply_plan", "plan_restore", "undo_restore"]
+
+
+def plan_restore(
+    context: Context,
+    comparison: Comparison | None = None,
+    *,
+    only: Sequence[Status | str] = (Status.MISSING, Status.CHANGED),
+    keys: Path | str | Keys | Iterable[Choice] | None = None,
+    on_conflict: OnConflict | str = OnConflict.SKIP,
+) -> tuple[Plan, list[Choice]]:
+    """Decide what a restore would write, as `Case.plan` describes it.
+
+    Returns:
+        The plan, and the choices of `keys` that no difference answers to.
+    """
+    with context.audited("plan", only=[str(one) for one in only], on_conflict=str(on_conflict)) as outcome:
+        comparison = comparison or context.latest()
+        statuses = [status for status in RESTORABLE if status.value in set(map(str, only))]
+        if unknown := {str(one) for one in only} - {status.value for status in RESTORABLE}:
+            raise BadInputError(
+                f"{', '.join(sorted(unknown))} cannot be restored", hint="choose of missing, changed, equivalent"
+            )
+        wanted = read_keys(Path(keys)) if isinstance(keys, str | Path) else keys
+        chosen = wanted if isinstance(wanted, Keys) or wanted is None else Keys.of(wanted)
+        plan = make_plan(
+            select(comparison, context.database, statuses=statuses, keys=chosen), context.folder / "plans",
+            database=context.database.label, on_conflict=OnConflict(on_conflict),
+            sources={entry.id: printable(entry.path) for entry in comparison.sources.values()},
+        )  # fmt: skip
+        unmatched = chosen.unmatched if chosen else []
+        if chosen and not chosen.matched:
+            raise BadInputError(
+                f"none of the {len(unmatched):,} keys is among the differences: these records are as in "
+                "the sources already, or no source holds them",
+                hint="name keys as compare --out lists them",
+            )
+        outcome.update(
+            comparison=comparison.summary.id, digest=plan.digest, writes=plan.to_write, unmatched=len(unmatched)
+        )
+    return plan, unmatched
+
+
+def apply_plan(
+    context: Context,
+    plan: Plan,
+    comparison: Comparison | None = None,
+    *,
+    transaction: bool = False,
+    dry_run: bool = False,
+) -> RestoreResult:
+    """Apply a plan under a journal, or preview it, as `Case.restore` describes it."""
+    comparison = comparison or context.latest()
+    if plan.database != context.database.label:
+        raise BadInputError(
+            f"the plan {plan.digest[:16]} was made for {plan.database}, not for {context.database.label}",
+            hint="compare and plan again with this database",
+        )
+    with context.audited("restore preview" if dry_run else "restore", plan=plan.digest) as outcome:
+        result = apply(
+            plan, context.address(), payload=partial(planned_bytes, comparison),
+            folder=context.folder / "restores", transaction=transaction,
+            dry_run=dry_run, emit=context.emit, options=collection_options(comparison),
+        )  # fmt: skip
+        outcome.update(
+            restore_id=result.restore_id, restored=result.restored, skipped=result.skipped, failed=result.failed
+        )
+    return result
+
+
+def undo_restore(context: Context, restore_id: str) -> RollbackResult:
+    """Undo a restore from its journal, as `Case.rollback` describes it."""
+    with context.audited("rollback", restore_id=restore_id) as outcome:
+        if Path(restore_id).name != restore_id:
+            raise BadInputError(f"{restore_id!r} is no restore's id", hint="name one as the restore printed it")
+        result = rollback(context.folder / "restores" / restore_id, context.address(), emit=context.emit)
+        outcome.update(reverted=result.reverted, skipped=result.skipped, failed=result.failed)
+    return result
