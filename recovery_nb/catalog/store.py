@@ -25,7 +25,6 @@ from recovery_nb.errors import BadInputError, DamagedSourceError, RecoveryError
 from recovery_nb.events import Emit, Event, silent
 from recovery_nb.files import sync_file, sync_folder, write_whole
 from recovery_nb.records.batch import Damage, RecordBatch
-from recovery_nb.sources.ahead import ahead
 from recovery_nb.sources.base import FileSource, Header, Kind
 from recovery_nb.sources.discover import open_source
 from recovery_nb.sources.dump.files import DumpSource
@@ -137,7 +136,7 @@ class Catalog:
                     def known_already() -> bool:
                         return not lost and hashing.done() and self._known(hashing.result(), source, before) is not None
 
-                    items = takewhile(lambda _: not known_already(), ahead(source.read()))
+                    items = takewhile(lambda _: not known_already(), source.read())
                     facts = self._read(items, source, work / "records.parquet", before.size, emit)
                     digest = hashing.result()
                 if not lost and (known := self._known(digest, source, before)):

@@ -191,6 +191,17 @@ def test_records_larger_than_a_batch_and_many_tiny_ones_are_read(tmp_path: Path)
     assert everything(write(tmp_path / "c.bson", *large, *tiny, *large)) == (large + tiny + large, [])
 
 
+@pytest.mark.parametrize("beyond", [-1, 0, 1, 2])
+def test_a_record_that_ends_where_a_read_does_is_read_once(tmp_path: Path, beyond: int) -> None:
+    around = len(bson.encode({"_id": 0, "v": b""})) + len(bson.encode({"_id": 1, "v": b""}))
+    first = bson.encode({"_id": 0, "v": b"x" * 1000})
+    second = bson.encode({"_id": 1, "v": b"x" * (BATCH_BYTES + beyond - around - 1000)})
+    assert len(first + second) == BATCH_BYTES + beyond
+    alone, followed = [first, second], [first, second, first]
+    assert everything(write(tmp_path / "alone.bson", *alone)) == (alone, [])
+    assert everything(write(tmp_path / "followed.bson", *followed)) == (followed, [])
+
+
 def test_a_hostile_file_is_read_in_bounded_time(tmp_path: Path) -> None:
     # Every few bytes something that claims to be a large document and ends in zero.
     lure = struct.pack("<i", 1_000_000) + b"\x02_id\x00\x01\x00\x00\x00\x00"
