@@ -76,6 +76,8 @@ class Content(Protocol):
 class FileContent:
     """A regular file, opened read-only and without waiting. It is closed when nobody uses it any more.
 
+    It is as long as it was when it was opened: one that grows would else be read without end.
+
     Raises:
         DamagedSourceError: It cannot be opened, or is no regular file.
     """
@@ -88,7 +90,9 @@ class FileContent:
         except OSError as error:
             raise _unreadable(path, error) from None
         weakref.finalize(self, os.close, self._file)
-        if not stat.S_ISREG(os.fstat(self._file).st_mode):
+        facts = os.fstat(self._file)
+        self._size = facts.st_size
+        if not stat.S_ISREG(facts.st_mode):
             raise DamagedSourceError(f"{path} is no regular file", hint="name a backup, an export or a dump")
 
     gaps: list[Gap] = []  # noqa: RUF012 - a file has none, ever
@@ -100,6 +104,7 @@ class FileContent:
         Raises:
             DamagedSourceError: The disk cannot deliver them.
         """
+        length = max(0, min(length, self._size - position))
         try:
             found = os.pread(self._file, length, position)
             while len(found) < length and (more := os.pread(self._file, length - len(found), position + len(found))):
@@ -109,8 +114,8 @@ class FileContent:
         return found
 
     def size(self) -> int:
-        """Return its length now."""
-        return os.fstat(self._file).st_size
+        """Return how long it was when it was opened."""
+        return self._size
 
 
 class Slice:
