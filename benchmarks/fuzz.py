@@ -3,7 +3,8 @@
     python benchmarks/fuzz.py [--inputs 100000] [--seed 1] [--jobs 2] [--keep DIR]
 
 What an input is follows from the seed and its number alone. Each is read in a process that is watched from outside.
-Only `RecoveryError` may be raised; 5 seconds of processor time and 512 MiB are the limits. What exceeds them is kept. Exits with 1 then.
+Only `RecoveryError` may be raised; 5 seconds of processor time and 512 MiB are the limits. What exceeds them is kept.
+Exits with 1 then.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from recovery_nb import verbs
 from recovery_nb.audit import AuditLog, redact_uri
-from recovery_nb.backups import BackupResult, Layout
+from recovery_nb.backups import BackupResult, Compression, Layout
 from recovery_nb.catalog.store import Catalog
 from recovery_nb.compare.model import Status
 from recovery_nb.compare.result import Comparison
@@ -154,6 +154,8 @@ class Case:
         *,
         collections: Sequence[str] | None = None,
         layout: Layout = "bson",
+        compression: Compression | None = None,
+        age_recipients: Sequence[str] = (),
         prefix: str = "backup",
     ) -> BackupResult:
         """Take a verified copy of the database.
@@ -162,14 +164,17 @@ class Case:
             folder: Where it goes; the case's `backups` if None.
             collections: Only these.
             layout: "bson" (as mongodump writes it, with a manifest) or "json" (one file).
+            compression: "zstd", "gzip" or "none"; by default "zstd" for bson and "none" for json.
+            age_recipients: Whose keys open it: age and SSH public keys, or files of them; anyone's if none.
             prefix: What its name begins with.
 
         Raises:
             BadInputError: No database, no such collection, a folder that cannot be used.
         """
         self.backup_taken = verbs.take_backup(
-            self._context, folder, collections=collections, layout=layout, prefix=prefix
-        )
+            self._context, folder, collections=collections, layout=layout, compression=compression,
+            age_recipients=age_recipients, prefix=prefix,
+        )  # fmt: skip
         return self.backup_taken
 
     def compare(
@@ -268,13 +273,17 @@ class Case:
         """Return the ids of the case's restores, the newest last."""
         return [info.id for info in list_restores(self.folder / "restores")]
 
-    def verify(self, target: str | Path | None = None) -> Verification:
+    def verify(self, target: str | Path | None = None, *, live: bool = False) -> Verification:
         """Check a backup, a restore, a run, or, with no target, the whole case.
+
+        Args:
+            target: What to check.
+            live: Compare a backup with the database as it is now, too.
 
         Raises:
             BadInputError: There is no such thing.
         """
-        self.verified = verbs.check(self._context, target)
+        self.verified = verbs.check(self._context, target, live=live)
         return self.verified
 
     def counts(self) -> dict[str, int]:

@@ -104,28 +104,28 @@ def _inside(folder: Path) -> list[Path]:
     return sorted(folder.glob("[!.]*"))
 
 
-def _copy(folder: Path, emit: Emit) -> Verification:
+def _copy(folder: Path, tree: Tree | None, emit: Emit) -> Verification:
     """Check what a case copied or put together: a database, an oplog, or a state at a time."""
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         kind = str(manifest["format"])
     except (OSError, ValueError, KeyError, TypeError):
-        return verify_backup(folder, emit=emit)
+        return verify_backup(folder, tree=tree, emit=emit)
     if kind == OPLOG_FORMAT:
         content = FileContent(folder / OPLOG)
         same = sha256_of(content).hex() == manifest.get("sha256")
         problems = () if same else (Problem("the oplog is not as it was copied", str(folder / OPLOG)),)
         return Verification(str(folder), same, 1, problems)
     if kind == STATE_FORMAT:
-        return verify_backup(folder / str(manifest.get("database")), emit=emit)
-    return verify_backup(folder, emit=emit)
+        return verify_backup(folder / str(manifest.get("database")), tree=tree, emit=emit)
+    return verify_backup(folder, tree=tree, emit=emit)
 
 
-def _case(folder: Path, address: Callable[[], str], audit: AuditLog, emit: Emit) -> Verification:
+def _case(folder: Path, address: Callable[[], str], audit: AuditLog, tree: Tree | None, emit: Emit) -> Verification:
     checks: list[tuple[str, Callable[[], Verification]]] = [(str(audit.path), partial(_audit, audit))]
     checks.append((str(audit.path), partial(audit_gaps, folder, audit)))
-    checks += [(str(path), partial(verify_backup, path, emit=emit)) for path in _inside(folder / "backups")]
-    checks += [(str(path), partial(_copy, path, emit)) for path in _inside(folder / "copies")]
+    checks += [(str(path), partial(verify_backup, path, tree=tree, emit=emit)) for path in _inside(folder / "backups")]
+    checks += [(str(path), partial(_copy, path, tree, emit)) for path in _inside(folder / "copies")]
     checks += [(str(path), partial(_plan, path)) for path in _inside(folder / "plans")]
     checks += [(info.id, partial(_restore, info.path, address)) for info in list_restores(folder / "restores")]
     checks += [(str(path), partial(verify_run, path)) for path in _inside(folder / "runs")]
@@ -145,6 +145,7 @@ def verify_target(
     address: Callable[[], str],
     audit: AuditLog,
     tree: Tree | None = None,
+    live: bool = False,
     emit: Emit = silent,
 ) -> Verification:
     """Verify a restore by its id, or a case, a run, a backup or any source by its path. Read-only.
@@ -155,6 +156,7 @@ def verify_target(
         address: Gives the database's URI; called only where the database must be looked at.
         audit: The case's audit log.
         tree: What opens files, also compressed, encrypted or within archives.
+        live: Compare a backup with the database as it is now, too.
         emit: Hears how far it is.
 
     Raises:
@@ -166,9 +168,9 @@ def verify_target(
     if path.is_dir() and (path / "restore.json").is_file():
         return _restore(path, address)
     if path.absolute() == case:
-        return _case(case, address, audit, emit)
+        return _case(case, address, audit, tree, emit)
     if path.is_dir() and (path / "audit.jsonl").is_file():
-        return _case(path.absolute(), address, AuditLog(path / "audit.jsonl"), emit)
+        return _case(path.absolute(), address, AuditLog(path / "audit.jsonl"), tree, emit)
     if path.is_dir() and (path / _RUN).is_file():
         return verify_run(path)
     if not path.is_file() and not path.is_dir() and not _leads_into(path):
@@ -177,4 +179,4 @@ def verify_target(
             f"{target} is no backup, restore, run or case",
             hint=f"name a path, or a restore of this case ({known})",
         )
-    return verify_backup(path, tree=tree, emit=emit)
+    return verify_backup(path, tree=tree, live=address() if live else "", emit=emit)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recovery_nb.audit.values import printable
+from recovery_nb.backups import doubted
 from recovery_nb.catalog.entry import SourceEntry
 from recovery_nb.catalog.store import Catalog
 from recovery_nb.compare.resolve import place
@@ -167,6 +168,11 @@ def catalogued(found: Discovery, catalog: Catalog, *, emit: Emit = silent) -> Sc
         except BadInputError as error:
             errors.append(error)
         else:
+            faults = [reason for name, reason in doubted(source.path).items() if not name or name in entry.collections]
+            if faults:
+                entry = entry.model_copy(update={"checksum_ok": False})
+                hint = f"verify {source.path}"
+                errors += [BadInputError(f"not as it was backed up: {reason}", hint=hint) for reason in faults]
             if entries.setdefault(entry.id, entry) is not entry:
                 copies.append((source.path, entries[entry.id].path))
     return Scan(

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from recovery_nb.backups.capped import one_moment, read_in
+from recovery_nb.backups.sink import Packing
 from recovery_nb.events import Emit, Event
 from recovery_nb.sources.mongodb import Database, Snapshot
 
 __all__ = ["Job"]
+
+_APART = "capped: read at a moment of its own, after that of the others"
+_LOOSE = "capped: read after the others, and not at one moment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,8 @@ class Job:
         entries: By collection, its `listCollections` entry.
         taken_at: When the snapshot was opened, in UTC.
         emit: Hears how far it is.
+        sizes: By collection, how many bytes of records it has, where the server says so.
+        packing: How its files are stored.
     """
 
     database: Database
@@ -30,6 +38,8 @@ class Job:
     entries: dict[str, dict[str, Any]]
     taken_at: datetime
     emit: Emit
+    sizes: dict[str, int] = field(default_factory=dict)
+    packing: Packing = field(default_factory=Packing)
 
     def consistent(self, collection: str) -> bool:
         """Return whether a collection is read in the snapshot; a server refuses that for a capped one."""
@@ -42,13 +52,30 @@ class Job:
         return all(map(self.consistent, self.entries)) and self.snapshot.consistent
 
     def read(self, collection: str) -> Iterator[list[bytes]]:
-        """Yield the records of a collection, a server batch at a time, and say how far it is."""
+        """Yield the records of a collection, a server batch at a time, and say how far it is.
+
+        A capped collection is read at one moment, too, but at one of its own.
+
+        Raises:
+            ConnectionFailedError: The server went away, or no longer keeps the moment that is read.
+        """
         total = self.database.count(collection)
-        done = 0
-        inside = self.consistent(collection)
-        note = "" if inside or not self.snapshot.consistent else "capped: read after the snapshot, not in it"
-        self.emit(Event("backup", collection, done, total, note=note))
-        for batch in self.database.read(collection, self.snapshot if inside else None):
-            yield batch.records
-            done += len(batch)
-            self.emit(Event("backup", collection, done, max(done, total)))
+        done, note = 0, ""
+        batches: Iterable[list[bytes]]
+        with ExitStack() as stack:
+            if self.consistent(collection) or not self.snapshot.consistent:
+                batches = (batch.records for batch in self.database.read(collection, self.snapshot))
+            else:
+                size = self.sizes.get(collection, 0)
+                session = stack.enter_context(one_moment(self.database, collection, size=size))
+                note = _APART if session else _LOOSE
+                batches = (
+                    read_in(session, self.database, collection)
+                    if session
+                    else (batch.records for batch in self.database.read(collection))
+                )
+            self.emit(Event("backup", collection, done, total, note=note))
+            for records in batches:
+                yield records
+                done += len(records)
+                self.emit(Event("backup", collection, done, max(done, total)))

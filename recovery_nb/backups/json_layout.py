@@ -9,7 +9,6 @@ from pathlib import Path
 import orjson
 
 from recovery_nb._version import __version__
-from recovery_nb.backups.files import HashedFile, read_back
 from recovery_nb.backups.job import Job
 from recovery_nb.backups.manifest import CollectionEntry
 from recovery_nb.files import sync_folder
@@ -33,7 +32,7 @@ def sorted_compact(text: str) -> bytes:
 
 
 def write(job: Job, partial: Path) -> tuple[Path, dict[str, CollectionEntry]]:
-    """Write the backup as a file in the folder `partial` and check that it reads back.
+    """Write the backup as a file in the folder `partial`, to the disk and read back from there.
 
     A time-series is written by its measurements; views are left out.
 
@@ -42,25 +41,25 @@ def write(job: Job, partial: Path) -> tuple[Path, dict[str, CollectionEntry]]:
     """
     checksum = hashlib.sha256(b"{")
     contents: dict[str, CollectionEntry] = {}
-    with HashedFile(partial / "backup.json") as file:
+    with job.packing.create(partial / "backup.json") as file:
         head = {"timestamp": job.taken_at.isoformat(), "version": _VERSION, "source": job.database.name}
-        file.write(_dumps(head)[:-1] + b', "collections": {')
+        file.write([_dumps(head)[:-1] + b', "collections": {'])
         # The checksum is over sorted names, so they are written in that order.
         for name in sorted(name for name, entry in job.entries.items() if entry.get("type") != "view"):
             separator = b"," if contents else b""
-            file.write(separator + b"\n" + _dumps(name) + b": [")
+            file.write([separator + b"\n" + _dumps(name) + b": ["])
             checksum.update(separator + _dumps(name) + b":[")
             begin, count = file.bytes, 0
             for records in job.read(name):
                 texts = [to_json(record) for record in records]
                 comma = b"," if count else b""
-                file.write(comma + b"\n" + ",\n".join(texts).encode())
+                file.write([comma + b"\n" + ",\n".join(texts).encode()])
                 checksum.update(comma + b",".join(map(sorted_compact, texts)))
                 count += len(records)
             contents[name] = CollectionEntry(
                 records=count, bytes=file.bytes - begin, file="", consistent=job.consistent(name)
             )
-            file.write(b"\n]")
+            file.write([b"\n]"])
             checksum.update(b"]")
         checksum.update(b"}")
         metadata = {
@@ -68,10 +67,9 @@ def write(job: Job, partial: Path) -> tuple[Path, dict[str, CollectionEntry]]:
             "exported_by": f"recovery_nb {__version__}",
             "checksum": checksum.hexdigest(),
         }
-        file.write(b'\n}, "metadata": ' + _dumps(metadata) + b"}\n")
-    read_back(file)
+        file.write([b'\n}, "metadata": ' + _dumps(metadata) + b"}\n"])
     sync_folder(partial)
-    return file.path, contents
+    return file.file.path, contents
 
 
 def _dumps(value: object) -> bytes:

@@ -10,15 +10,19 @@ from typing import Any, Final, Literal
 import rfc8785
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from recovery_nb.backups.compression import ENDINGS, Compression
+from recovery_nb.backups.encryption import ENDING
 from recovery_nb.errors import BadInputError, DamagedSourceError
 
 __all__ = ["FORMAT", "MANIFEST", "VERSION", "CollectionEntry", "FileEntry", "Manifest", "load", "render"]
 
 MANIFEST = "manifest.json"
 FORMAT: Final = "recovery_nb.backup"
-VERSION = 1
+VERSION = 2
 _MAX_BYTES = 256 * 1024 * 1024
 _SELF_CHECK = "manifest_sha256"
+_SINCE_2: Any = {"compression": True, "encryption": True, "recipients": True, "collections": {"__all__": {"kind"}}}
+"""What version 1 does not have: its files are plain BSON."""
 
 
 class _Entry(BaseModel):
@@ -26,19 +30,28 @@ class _Entry(BaseModel):
 
 
 class FileEntry(_Entry):
-    """A file: its size in bytes and its SHA-256 in hexadecimal."""
+    """A file as it is stored, packed and encrypted: its size in bytes and its SHA-256 in hexadecimal."""
 
     bytes: int
     sha256: str
 
 
 class CollectionEntry(_Entry):
-    """A collection: its records, their bytes, the file that holds them, and if they are of the snapshot."""
+    """A collection.
+
+    Attributes:
+        records: How many records it has.
+        bytes: How many bytes they have, before they are packed.
+        file: The file that holds them.
+        consistent: Whether they are of the snapshot.
+        kind: "collection", "capped", "clustered" or "timeseries" (whose records are its buckets).
+    """
 
     records: int
     bytes: int
     file: str
     consistent: bool
+    kind: str = "collection"
 
 
 class Manifest(_Entry):
@@ -52,6 +65,10 @@ class Manifest(_Entry):
         server: The server's version and topology.
         consistent: Whether every record is of one point in time.
         cluster_time: The optime of that point as (seconds, increment).
+        compression: How its files are packed.
+        encryption: What they are encrypted with; "" where they are not. Then nothing in here tells what is in them:
+            no hash of what they hold is kept.
+        recipients: To how many keys they are encrypted.
         collections: By name, every collection whose records are here.
         files: By path within the folder, every file but the manifest.
         records: How many records there are.
@@ -65,10 +82,18 @@ class Manifest(_Entry):
     server: dict[str, str]
     consistent: bool
     cluster_time: tuple[int, int] | None
+    compression: Compression = "none"
+    encryption: Literal["", "age"] = ""
+    recipients: int = 0
     collections: dict[str, CollectionEntry]
     files: dict[str, FileEntry]
     records: int
     bytes: int
+
+    @property
+    def ending(self) -> str:
+        """What the names of the files of records end with, after `.bson`."""
+        return ENDINGS[self.compression] + (ENDING if self.encryption else "")
 
 
 def render(manifest: Manifest) -> bytes:
@@ -111,7 +136,7 @@ def load(path: Path) -> Manifest:
 
 
 def _plain(manifest: Manifest) -> dict[str, Any]:
-    return manifest.model_dump(mode="json")
+    return manifest.model_dump(mode="json", exclude=_SINCE_2 if manifest.version == 1 else None)
 
 
 def _digest(value: dict[str, Any]) -> str:

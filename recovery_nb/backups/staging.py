@@ -19,7 +19,7 @@ from recovery_nb.files import sync_folder
 
 __all__ = ["explained_writes", "prepare_folder", "publish", "require_space", "staging", "sweep"]
 
-_LEFTOVER = re.compile(r"\.[^/]+_\d{8}_\d{6}(?:\.json)?(?:\.\d+)?\.partial-(\d+)")
+_LEFTOVER = re.compile(r"\.[^/]+_\d{8}_\d{6}(?:\.json(?:\.zst|\.gz)?(?:\.age)?)?(?:\.\d+)?\.partial-(\d+)")
 _TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})

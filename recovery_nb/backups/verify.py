@@ -7,6 +7,7 @@ from pathlib import Path
 
 from recovery_nb.backups import folder_check
 from recovery_nb.backups.findings import Findings
+from recovery_nb.backups.live import compare_live
 from recovery_nb.backups.manifest import MANIFEST
 from recovery_nb.errors import BadInputError, DamagedSourceError, RecoveryError
 from recovery_nb.events import Emit, silent
@@ -32,31 +33,44 @@ _TOTAL = re.compile(rb'"total_records"\s*:\s*(\d+)')
 _TAIL_BYTES = 64 * 1024
 
 
-def verify_backup(path: Path, *, tree: Tree | None = None, emit: Emit = silent) -> Verification:
+def verify_backup(path: Path, *, tree: Tree | None = None, live: str = "", emit: Emit = silent) -> Verification:
     """Check a backup as far as it can be checked from itself.
 
     A folder of ours: the manifest against itself, then each file's size and SHA-256, missing and additional
-    files, and every record, decoded in full, and counted. Everything else that a scan reads, also compressed or
-    within an archive: every record, and the checksums that its format has. A JSON backup: its checksum and its
-    count, too.
+    files, and every record, unpacked, decrypted, decoded in full, and counted. Everything else that a scan reads,
+    also compressed or within an archive: every record, and the checksums that its format has. A JSON backup: its
+    checksum and its count, too. Of all of them: whether the files in GridFS have their chunks.
 
     Args:
         path: The folder or file, on disk or within an archive.
         tree: What opens it: its limits, and the keys of what is encrypted.
+        live: The URI of a database that a folder of ours is compared with, too: each record, options and indexes.
+            A difference is a problem.
         emit: Hears how far it is.
 
     Raises:
-        BadInputError: There is nothing at `path` that is a backup, or a newer version wrote it.
+        BadInputError: There is nothing at `path` that is a backup, or a newer version wrote it; or it is to be
+            compared with a database, and has no manifest.
+        ConnectionFailedError: The database does not answer.
         RecoveryError: It cannot be opened: there is no key for it, or no room.
     """
-    findings = Findings(str(path), emit)
+    findings, tree = Findings(str(path), emit), tree or Tree()
     try:
         if (path / MANIFEST).is_file() or (path / MANIFEST).is_symlink():
-            folder_check.verify_folder(path, findings)
+            manifest, source = folder_check.verify_folder(path, findings, tree=tree)
+            if live and source:
+                compare_live(source, manifest, live, findings)
+        elif live:
+            raise BadInputError(
+                f"{path} is no backup with a manifest, and was not compared with the database",
+                hint=f"name a backup's folder, or use compare {path}",
+            )
         else:
-            _verify_sources(path, find_sources([path], tree=tree or Tree()), findings)
+            _verify_sources(path, find_sources([path], tree=tree), findings)
     except DamagedSourceError as error:
         findings.problem(error.message, str(path))
+    except RecoveryError:
+        raise  # a connection that fails is an `OSError`, too
     except OSError as error:
         findings.problem(f"cannot be read: {error.strerror}", error.filename or str(path))
     return findings.result()

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pymongo.errors import PyMongoError
 
 from recovery_nb.backups import bson_layout, json_layout
+from recovery_nb.backups.compression import Compression
+from recovery_nb.backups.encryption import Recipient
 from recovery_nb.backups.job import Job
+from recovery_nb.backups.sink import Packing
 from recovery_nb.backups.staging import (
     explained_writes,
     prepare_folder,
@@ -21,6 +24,7 @@ from recovery_nb.backups.staging import (
     staging,
     sweep,
 )
+from recovery_nb.backups.structure import JAVASCRIPT
 from recovery_nb.errors import BadInputError
 from recovery_nb.events import Emit, silent
 from recovery_nb.reports.html import facts
@@ -29,6 +33,9 @@ from recovery_nb.sources.mongodb import Database
 __all__ = ["BackupResult", "Layout", "write_backup"]
 
 Layout = Literal["bson", "json"]
+
+_LEAST_PACKED: dict[Compression, int] = {"none": 1, "zstd": 20, "gzip": 20}
+"""To what part of their size records shrink at best: what cannot fit even then is not begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +47,13 @@ class BackupResult:
         collections: By name, how many records of it are in the backup. A time-series is in the bson layout by
             its buckets, `system.buckets.NAME`; a view has no records.
         records: How many records there are.
-        bytes: How many bytes its records take in it.
+        bytes: How many bytes its records have, before they are packed.
         consistent: Whether all records are of one point in time; capped collections cannot be.
         cluster_time: The optime of that point as (seconds, increment); None where there is none.
         taken_at: When the database was read, in UTC.
         seconds: How long it took.
+        compression: How its files are packed.
+        recipients: To how many keys they are encrypted; 0 where they are not.
     """
 
     path: Path
@@ -55,6 +64,8 @@ class BackupResult:
     cluster_time: tuple[int, int] | None
     taken_at: datetime
     seconds: float
+    compression: Compression = "none"
+    recipients: int = 0
 
     @property
     def summary(self) -> dict[str, object]:
@@ -66,6 +77,8 @@ class BackupResult:
             "bytes": self.bytes,
             "collections": ", ".join(self.collections),
             "one point in time": "yes" if self.consistent else "no",
+            "compression": self.compression,
+            "encrypted": f"with age, to {self.recipients:,} keys" if self.recipients else "no",
         }
 
     def _repr_html_(self) -> str:
@@ -80,19 +93,25 @@ def write_backup(
     layout: Layout = "bson",
     prefix: str = "backup",
     collections: Sequence[str] | None = None,
+    compression: Compression = "none",
+    recipients: Sequence[Recipient] = (),
     emit: Emit = silent,
 ) -> BackupResult:
     """Copy a database, in one snapshot where its server can, to `<folder>/<prefix>_<YYYYmmdd_HHMMSS>`.
 
     The copy gets that name only when it is whole, on the disk, and has been read back; whatever interrupts it
-    before leaves nothing under it. What exists already is never overwritten.
+    before leaves nothing under it, and nothing that could be continued: a snapshot does not wait. What exists already
+    is never overwritten.
 
     Args:
         database: What to copy. It is only read.
         folder: Where backups are kept; it is made where it is not there.
         layout: "bson", a folder that `mongorestore` can restore, with a manifest; or "json", one file.
         prefix: What its name begins with.
-        collections: The collections to copy; all where None.
+        collections: The collections to copy; all where None, and the functions in `system.js`.
+        compression: How its files are packed: "none", "zstd" or "gzip".
+        recipients: Whom they are encrypted to, with age; nobody, and they are not. The manifest never is: names of
+            collections, numbers of records and sizes stay visible.
         emit: Hears how far it is.
 
     Raises:
@@ -103,15 +122,20 @@ def write_backup(
     began = time.monotonic()
     if not prefix or "/" in prefix or prefix.startswith("."):
         raise BadInputError(f"{prefix!r} cannot begin a backup's name", hint="use letters, digits, - and _")
+    if compression not in get_args(Compression):
+        known = ", ".join(get_args(Compression))
+        raise BadInputError(f"a backup has no compression {compression!r}", hint=f"choose of {known}")
+    packing = Packing(compression, tuple(recipients))
     entries = _chosen(database, collections)
     prepare_folder(folder)
     with explained_writes(folder):
         sweep(folder, emit=emit)
-    require_space(folder, sum(_stored_bytes(database, name) for name in entries))
+    sizes = {name: _stored_bytes(database, name) for name in entries}
+    require_space(folder, sum(sizes.values()) // _LEAST_PACKED[compression])
     with database.snapshot() as snapshot, explained_writes(folder):
         taken_at = datetime.now(UTC).replace(microsecond=0)
-        job = Job(database, snapshot, entries, taken_at, emit)
-        name = f"{prefix}_{taken_at:%Y%m%d_%H%M%S}" + (".json" if layout == "json" else "")
+        job = Job(database, snapshot, entries, taken_at, emit, sizes, packing)
+        name = f"{prefix}_{taken_at:%Y%m%d_%H%M%S}" + (f".json{packing.ending}" if layout == "json" else "")
         with staging(folder, name) as partial:
             write = json_layout.write if layout == "json" else bson_layout.write
             staged, contents = write(job, partial)
@@ -125,11 +149,13 @@ def write_backup(
         cluster_time=snapshot.cluster_time,
         taken_at=taken_at,
         seconds=time.monotonic() - began,
+        compression=compression,
+        recipients=len(packing.recipients),
     )
 
 
 def _chosen(database: Database, names: Sequence[str] | None) -> dict[str, dict[str, Any]]:
-    entries = database.collections()
+    entries = database.collections(system=[JAVASCRIPT])
     if names is None:
         return entries
     if unknown := sorted(set(names) - entries.keys()):

@@ -19,6 +19,12 @@ class _Layout(StrEnum):
     JSON = "json"
 
 
+class _Compression(StrEnum):
+    ZSTD = "zstd"
+    GZIP = "gzip"
+    NONE = "none"
+
+
 def backup(
     context: typer.Context,
     out: Annotated[
@@ -28,14 +34,24 @@ def backup(
     layout: Annotated[
         _Layout, typer.Option("--format", help="bson: as mongodump writes it, with a manifest.")
     ] = _Layout.BSON,
+    compression: Annotated[
+        _Compression | None, typer.Option(help="zstd for bson, none for json by default; mongorestore reads gzip.")
+    ] = None,
+    age_recipient: Annotated[
+        list[str] | None,
+        typer.Option(help="Encrypt it to this public key (age, SSH), or to those in a file.", metavar="KEY_OR_FILE"),
+    ] = None,
 ) -> int:
     """Take a verified copy of the database."""
     console: Console = context.obj.console
     with console.progress() as emit, context.obj.open(emit) as case:
-        taken = case.backup(out, collections=listed(collections) or None, layout=layout.value)
+        taken = case.backup(out, collections=listed(collections) or None, layout=layout.value,
+                           compression=compression.value if compression else None,
+                           age_recipients=age_recipient or [])  # fmt: skip
     console.document(
         {"path": str(taken.path), "collections": taken.collections, "records": taken.records, "bytes": taken.bytes,
-         "consistent": taken.consistent, "cluster_time": taken.cluster_time, "seconds": round(taken.seconds, 3)}
+         "consistent": taken.consistent, "cluster_time": taken.cluster_time, "seconds": round(taken.seconds, 3),
+         "compression": taken.compression, "recipients": taken.recipients}
     )  # fmt: skip
     console.say(f"{taken.records:,} records ({taken.bytes:,} bytes) in {taken.path}, read back and checked")
     if taken.cluster_time is None:

@@ -20,11 +20,12 @@ __all__ = ["audit_show", "audit_verify", "verify"]
 def verify(
     context: typer.Context,
     target: Annotated[str, typer.Argument(metavar="TARGET", help="A backup, a restore's id, a run, a case.")],
+    live: Annotated[bool, typer.Option("--live", help="Compare a backup with the database as it is now, too.")] = False,
 ) -> int:
     """Check a backup, a restore, a run or a whole case."""
     console: Console = context.obj.console
     with console.progress() as emit, context.obj.open(emit) as case:
-        found = case.verify(target)
+        found = case.verify(target, live=live)
     console.document(found.as_dict())
     for problem in found.problems[:50]:
         console.say(f"{problem.where}: {problem.what}")

@@ -27,7 +27,7 @@ from pymongo.errors import (
 from recovery_nb.audit.redact import redact_text, redact_uri
 from recovery_nb.errors import BadInputError, ConnectionFailedError, RecoveryError
 from recovery_nb.records.batch import RecordBatch
-from recovery_nb.records.elements import build, elements, id_element, split, split_array
+from recovery_nb.records.elements import CODEC, build, elements, id_element, split, split_array
 from recovery_nb.records.keys import canonical
 
 __all__ = ["Database", "Snapshot", "connect"]
@@ -38,6 +38,8 @@ getLogger("stamina").addHandler(NullHandler())  # without a handler, each retry 
 
 _AUTHENTICATION = frozenset({18, 8000})
 _UNAUTHORIZED = 13
+_SNAPSHOT_GONE = frozenset({239, 246})
+"""SnapshotTooOld, SnapshotUnavailable: the server has thrown away how the records were then."""
 _LOOKUP = 1_000
 _EXAMPLE = "write mongodb://localhost:27017/NAME"
 _FIRST_BATCH = 10_000
@@ -56,6 +58,12 @@ def _explain(error: PyMongoError, uri: str) -> RecoveryError:
             return ConnectionFailedError(
                 f"{where}: the user is not allowed to do this",
                 hint="grant it the read role (readWrite to restore)",
+            )
+        if error.code in _SNAPSHOT_GONE:
+            return ConnectionFailedError(
+                f"{where} no longer keeps the moment that was being read (by default it keeps 300 seconds)",
+                hint="name fewer collections at a time, or have the server keep more: "
+                "db.adminCommand({setParameter: 1, minSnapshotHistoryWindowInSeconds: 3600})",
             )
         return ConnectionFailedError(f"{where} answered: {(error.details or {}).get('errmsg', error.code)}")
     if isinstance(error, ServerSelectionTimeoutError):
@@ -196,17 +204,21 @@ class Database:
         topology = "sharded" if answer.get("msg") == "isdbgrid" else alone
         return {"version": build["version"], "topology": topology}
 
-    def collections(self) -> dict[str, dict[str, Any]]:
+    def collections(self, *, system: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
         """Return every collection that stores records, by name: its `listCollections` entry, decoded.
 
         Views (`type` "view") and time-series (`type` "timeseries") are included and so marked; the server's
         own `system.` collections are not.
+
+        Args:
+            system: Of the server's own, those that are wanted all the same, where they are there: `system.js`.
         """
         with explained(self._uri):
             names = {
                 entry["name"]: entry
-                for entry in map(dict, self.client[self.name].list_collections())
-                if not entry["name"].startswith("system.")
+                # Not by the driver's own method: that decodes with defaults, and a far date in a validator ends it.
+                for entry in self.client[self.name].cursor_command("listCollections", codec_options=CODEC)
+                if not entry["name"].startswith("system.") or entry["name"] in system
             }
         return dict(sorted(names.items()))
 
@@ -299,7 +311,8 @@ class Database:
                     database.command({"killCursors": collection, "cursors": [Int64(cursor)]}, session=session)
 
     def _capped(self, collection: str) -> bool:
-        found = self.client[self.name].list_collections(filter={"name": collection})
+        listing = self.client[self.name].cursor_command
+        found = listing("listCollections", filter={"name": collection}, codec_options=CODEC)
         return any(info.get("options", {}).get("capped") for info in found)
 
     def fetch(self, collection: str, ids: Sequence[bytes]) -> dict[bytes, bytes]:

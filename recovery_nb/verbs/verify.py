@@ -12,7 +12,7 @@ from recovery_nb.verification import Verification
 __all__ = ["check"]
 
 
-def check(context: Context, target: str | Path | None = None) -> Verification:
+def check(context: Context, target: str | Path | None = None, *, live: bool = False) -> Verification:
     """Check what is named, or the whole case, as `Case.verify` describes it."""
     folder = context.folder
     if Path(target or folder).absolute() == folder and not context.audit.path.is_file():
@@ -21,8 +21,9 @@ def check(context: Context, target: str | Path | None = None) -> Verification:
     try:
         # Before it is logged: an entry would take a torn end of the log for a crash that is accounted for.
         found = verify_target(
-            name, case=folder, address=context.address, audit=context.audit, tree=context.tree, emit=context.emit
-        )
+            name, case=folder, address=context.address, audit=context.audit, tree=context.tree, live=live,
+            emit=context.emit,
+        )  # fmt: skip
     except BaseException as error:
         context.audit.append("verify failed", target=name, error=str(error) or type(error).__name__)
         raise

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import pyrage
 import pytest
 
-from recovery_nb.backups import verify_backup, write_backup
+from recovery_nb.backups import Compression, doubted, recipients, verify_backup, write_backup
 from recovery_nb.events import Event
 from recovery_nb.sources.mongodb import Database
 
@@ -20,7 +23,7 @@ from recovery_nb.sources.mongodb import Database
 TAKE = """
 import resource, signal, sys
 from pathlib import Path
-from recovery_nb.backups import write_backup
+from recovery_nb.backups import recipients, write_backup
 from recovery_nb.errors import RecoveryError
 from recovery_nb.sources.mongodb import Database
 
@@ -29,20 +32,27 @@ def stop(event):
         print("in the middle", flush=True)
         sys.stdin.read()
 
-uri, folder, layout, limit = sys.argv[1:]
+uri, folder, layout, limit, compression, *keys = sys.argv[1:]
 if int(limit):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
 try:
     emit = (lambda event: None) if int(limit) else stop
-    write_backup(Database(uri), Path(folder), layout=layout, emit=emit)
+    packed = {"compression": compression, "recipients": recipients(keys)}
+    write_backup(Database(uri), Path(folder), layout=layout, emit=emit, **packed)
 except RecoveryError as error:
     print(error)
     sys.exit(error.exit_code)
 """
 
 
-def take(uri: str, folder: Path, layout: str, limit: int = 0) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", TAKE, uri, str(folder), layout, str(limit)]
+WAYS = [("bson", "none"), ("json", "none"), ("bson", "zstd"), ("bson", "zstd+age"), ("json", "gzip+age")]
+KEY = str(pyrage.x25519.Identity.generate().to_public())
+
+
+def take(uri: str, folder: Path, layout: str, limit: int = 0, *, packed: str = "none") -> subprocess.Popen[str]:
+    """Start a backup in a process of its own; with a limit to the size of a file, it does not stop on its way."""
+    compression, _, age = packed.partition("+")
+    command = [sys.executable, "-c", TAKE, uri, str(folder), layout, str(limit), compression, *([KEY] if age else [])]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -50,11 +60,11 @@ def names(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir())
 
 
-@pytest.mark.parametrize("layout", ["bson", "json"])
+@pytest.mark.parametrize(("layout", "packed"), WAYS)
 def test_a_killed_backup_has_no_final_name_and_the_next_run_cleans_up(
-    small: Database, database: Any, tmp_path: Path, layout: Any
+    small: Database, database: Any, tmp_path: Path, layout: Any, packed: str
 ) -> None:
-    process = take(database.uri, tmp_path, layout)
+    process = take(database.uri, tmp_path, layout, packed=packed)
     assert process.stdout is not None
     assert process.stdout.readline() == "in the middle\n"
     living = write_backup(small, tmp_path, layout=layout)
@@ -70,15 +80,40 @@ def test_a_killed_backup_has_no_final_name_and_the_next_run_cleans_up(
     assert verify_backup(result.path).ok
 
 
-@pytest.mark.parametrize("layout", ["bson", "json"])
-def test_an_interrupted_backup_removes_itself(small: Database, tmp_path: Path, layout: Any) -> None:
+@pytest.mark.parametrize(("layout", "packed"), WAYS)
+def test_an_interrupted_backup_removes_itself(small: Database, tmp_path: Path, layout: Any, packed: str) -> None:
     def interrupt(event: Event) -> None:
         if event.what == "users":
             raise KeyboardInterrupt
 
+    compression, _, age = packed.partition("+")
+    to, before = recipients([KEY] if age else []), threading.active_count()
     with pytest.raises(KeyboardInterrupt):
-        write_backup(small, tmp_path, layout=layout, emit=interrupt)
+        write_backup(
+            small, tmp_path, layout=layout, compression=cast("Compression", compression), recipients=to, emit=interrupt
+        )
     assert names(tmp_path) == []
+    assert threading.active_count() == before
+
+
+@pytest.mark.seeded(4)
+def test_a_backup_killed_at_any_moment_is_whole_or_has_no_name(database: Any, tmp_path: Path, seed: int) -> None:
+    store, chance = database.client[database.name], random.Random(seed)
+    for name in ("users", "quotes", "ring"):
+        store[name].insert_many([{"_id": n, "pad": os.urandom(500).hex()} for n in range(4_000)])
+    packed = ("none", "zstd", "gzip", "zstd+age")[seed % 4]
+    process = take(database.uri, tmp_path, "bson", 1 << 40, packed=packed)
+    try:
+        process.communicate(timeout=0.5 + chance.random() * 1.5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+    final = [entry for entry in tmp_path.iterdir() if not entry.name.startswith(".")]
+    assert bool(final) >= (process.returncode == 0)
+    for entry in final:
+        assert doubted(entry) == {}
+        if "age" not in packed:
+            assert verify_backup(entry).ok
 
 
 def test_only_our_own_leftovers_are_removed(small: Database, tmp_path: Path) -> None:
@@ -101,11 +136,11 @@ def test_only_our_own_leftovers_are_removed(small: Database, tmp_path: Path) -> 
     assert (tmp_path / f".backup_20251201_103001.partial-{gone.pid}").is_symlink()
 
 
-@pytest.mark.parametrize("layout", ["bson", "json"])
-def test_a_disk_that_fills_up_is_one_line(database: Any, tmp_path: Path, layout: str) -> None:
+@pytest.mark.parametrize(("layout", "packed"), WAYS)
+def test_a_disk_that_fills_up_is_one_line(database: Any, tmp_path: Path, layout: str, packed: str) -> None:
     store = database.client[database.name]
-    store.users.insert_many([{"_id": n, "pad": "x" * 10_000} for n in range(100)])
-    process = take(database.uri, tmp_path, layout, limit=500_000)
+    store.users.insert_many([{"_id": n, "pad": os.urandom(10_000)} for n in range(100)])
+    process = take(database.uri, tmp_path, layout, limit=500_000, packed=packed)
     said, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (2, "")
     assert said.count("\n") == 1

@@ -102,9 +102,9 @@ def test_a_damaged_record_is_named_by_its_offset(backup: Path, small: Database) 
 
 def test_a_manifest_of_a_newer_version_is_one_clear_line(backup: Path) -> None:
     file = backup / "manifest.json"
-    newer = load(file).model_copy(update={"version": 2})
+    newer = load(file).model_copy(update={"version": 3})
     file.write_bytes(render(newer))
-    with pytest.raises(BadInputError, match=r"newer recovery_nb .its layout is version 2, not 1"):
+    with pytest.raises(BadInputError, match=r"newer recovery_nb .its layout is version 3, not 2"):
         verify_backup(backup)
 
 

@@ -67,7 +67,7 @@ def test_a_dump_source_reads_a_backup_and_says_when_it_was_taken(small: Database
     source = DumpSource(Folder.on_disk(result.path / small.name))
     header = source.header()
     assert (header.taken_at, header.taken_from) == (result.taken_at, "manifest")
-    assert (header.origin, header.version) == (small.name, "1")
+    assert (header.origin, header.version) == (small.name, "2")
     assert sum(len(batch) for batch in source.read() if isinstance(batch, RecordBatch)) == 25
 
 

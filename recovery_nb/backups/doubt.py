@@ -1,0 +1,49 @@
+"""Whether a backup of ours can be trusted as a source: its files are those of its manifest, or are doubted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from recovery_nb.backups.folder_check import faults
+from recovery_nb.backups.manifest import FORMAT, MANIFEST, load
+from recovery_nb.errors import BadInputError
+
+__all__ = ["doubted"]
+
+
+def doubted(folder: Path) -> dict[str, str]:
+    """Hold the stored files of a backup against its manifest, as they are: nothing is unpacked or decrypted.
+
+    Args:
+        folder: The backup's folder, the folder of the database in it, or a file there. Of anything else, nothing is
+            doubted.
+
+    Returns:
+        By collection, why what is read of it is not what was written; the reason names the file. Under "" is what
+        speaks against all of them.
+    """
+    start = folder.parent if folder.is_file() else folder
+    root = next((one for one in (start, start.parent) if _is_ours(one / MANIFEST)), None)
+    if root is None:
+        return {}
+    try:
+        manifest = load(root / MANIFEST)
+        found: dict[str, str] = {}
+        for fault in faults(root, manifest):
+            if fault.collection:
+                found.setdefault(fault.collection, f"{root / fault.name}: {fault.what}")
+    except BadInputError as error:
+        return {"": f"nothing vouches for its files: {error.message}"}
+    except OSError as error:
+        return {"": f"its files cannot be held against its manifest: {error.strerror}"}
+    return found
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a manifest is that of a backup, as far as it can be read: the case's other copies have one, too."""
+    try:
+        content = path.read_bytes() if path.is_file() else b""
+        return FORMAT.encode() in content or json.loads(content)["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
