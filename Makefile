@@ -38,11 +38,16 @@ lint: $(VENV)/.installed-dev ## check style, types and the direction of imports
 bench: $(VENV)/.installed-dev ## measure against plain draining and reading, in one run, as ratios
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/scan.py
+	$(BIN)/python benchmarks/backup.py
+	$(BIN)/python benchmarks/restore.py
 
 soak: $(VENV)/.installed-dev ## the long campaigns of kills, damage and fuzz (test runs a small share)
 	RECOVERY_NB_SOAK=20 $(BIN)/python -m pytest -n 2 --timeout 0 tests/records tests/sources tests/audit tests/backups tests/restore tests/cli
 	$(BIN)/python benchmarks/damage.py --trials 200
 	$(BIN)/python benchmarks/fuzz.py --inputs 100000
+	$(BIN)/python benchmarks/tamper.py
+	$(BIN)/python benchmarks/forecast.py
+	$(BIN)/python benchmarks/crash.py
 
 clean: ## remove what make created
 	rm -rf $(VENV) demo

@@ -16,10 +16,11 @@ from recovery_nb.compare.result import Comparison
 from recovery_nb.errors import BadInputError
 from recovery_nb.events import Emit, silent
 from recovery_nb.reports import Report, Unrecoverable, write_report
-from recovery_nb.restore import OnConflict, Plan, RestoreResult, RollbackResult, list_restores
+from recovery_nb.restore import OnConflict, Plan, RestoreResult, RollbackResult, Transaction, list_restores
 from recovery_nb.scanning import Scan
 from recovery_nb.selection import Choice, Keys
 from recovery_nb.settings import Settings, load_settings
+from recovery_nb.sources.address import beside, name_in
 from recovery_nb.sources.mongodb import Database
 from recovery_nb.sources.tree import Tree
 from recovery_nb.verification import Verification
@@ -38,6 +39,7 @@ class Case:
         uri: The database's URI, "" for none; `embedded:NAME` is a private server of the case's own.
         emit: Hears how far a verb is.
         unmatched: The choices of the last plan's keys that no difference answers to.
+        into: Another database on the same server that is compared and restored into, "" for the database itself.
     """
 
     folder: Path
@@ -50,6 +52,7 @@ class Case:
     restored: RestoreResult | None = None
     verified: Verification | None = None
     unmatched: list[Choice] = field(default_factory=list)
+    into: str = ""
 
     @classmethod
     def open(cls, path: str | Path = "case", *, database: str = "", emit: Emit = silent) -> Case:
@@ -110,7 +113,11 @@ class Case:
             BadInputError: No database was given.
             MissingRequirementError: There is no mongod to start.
         """
-        return self._servers.address(uri or self.uri)
+        return self._servers.address(uri or self._target)
+
+    @property
+    def _target(self) -> str:
+        return beside(self.uri, self.into) if self.uri and self.into else self.uri
 
     @cached_property
     def database(self) -> Database:
@@ -120,13 +127,14 @@ class Case:
             BadInputError: No database was given, or its URI cannot be used.
             ConnectionFailedError: It does not answer.
         """
-        return Database(self.address(), label=redact_uri(self.uri))
+        return Database(self.address(), label=redact_uri(self._target))
 
     @property
     def _context(self) -> verbs.Context:
         """What a verb works with; made anew for each, since who listens may have changed."""
         return verbs.Context(
-            folder=self.folder, label=redact_uri(self.uri), emit=self.emit, audit=self.audit, tree=self.tree,
+            folder=self.folder, label=redact_uri(self._target), origin=self.uri,
+            called=name_in(self.uri) if self.into else "", emit=self.emit, audit=self.audit, tree=self.tree,
             catalog=self.catalog, resolve=self.address, connect=lambda: self.database, latest=self.last_comparison,
         )  # fmt: skip
 
@@ -222,7 +230,10 @@ class Case:
         *,
         only: Sequence[Status | str] = (Status.MISSING, Status.CHANGED),
         keys: Path | str | Keys | Iterable[Choice] | None = None,
+        query: str = "",
         on_conflict: OnConflict | str = OnConflict.SKIP,
+        mark: str = "",
+        transaction: Transaction = "",
     ) -> Plan:
         """Decide what a restore would write, record by record; nothing is written to the database.
 
@@ -230,33 +241,34 @@ class Case:
             comparison: What to restore from; the newest if None.
             only: Which differences: "missing", "changed", "equivalent".
             keys: Only these records: a keys file, or choices. They win over `only`.
+            query: Only records that match this query over their fields: Extended JSON, or `@FILE`.
             on_conflict: What to do where the database holds another version.
+            mark: A field that every restored record gets, with the time of the plan.
+            transaction: What is written as a whole or not at all: each "batch", the whole "plan", or "".
 
         Raises:
-            BadInputError: `only` or `keys` cannot be used.
+            BadInputError: `only`, `keys`, `query` or `mark` cannot be used.
             ConflictError: `on_conflict` is "fail" and there are conflicts.
             DamagedSourceError: A source has changed since it was compared.
         """
         plan, self.unmatched = verbs.plan_restore(
-            self._context, comparison, only=only, keys=keys, on_conflict=on_conflict
-        )
+            self._context, comparison, only=only, keys=keys, query=query, on_conflict=on_conflict, mark=mark,
+            transaction=transaction,
+        )  # fmt: skip
         return plan
 
-    def restore(
-        self, plan: Plan, comparison: Comparison | None = None, *, transaction: bool = False, dry_run: bool = False
-    ) -> RestoreResult:
-        """Apply a plan under a journal, or preview it.
+    def restore(self, plan: Plan, comparison: Comparison | None = None, *, dry_run: bool = False) -> RestoreResult:
+        """Apply a plan under a journal, or foresee what would come of each of its records.
 
         Args:
             plan: The plan.
             comparison: The comparison it was made from; the newest if None.
-            transaction: Each batch is written as a whole or not at all.
-            dry_run: Check everything, write nothing.
+            dry_run: Write nothing.
 
         Raises:
             RecoveryError: The target cannot be written to, another restore is at work, the server went away.
         """
-        result = verbs.apply_plan(self._context, plan, comparison, transaction=transaction, dry_run=dry_run)
+        result = verbs.apply_plan(self._context, plan, comparison, dry_run=dry_run)
         if not dry_run:
             self.restored = result
         return result

@@ -215,7 +215,7 @@ def test_the_whole_case_is_verified_without_a_target(case: Case, database: Any, 
     case.backup()
     assert case.verify().ok
 
-    for path in (case.folder / "backups").rglob("c.bson"):
+    for path in (case.folder / "backups").rglob("c.bson.zst"):
         path.write_bytes(path.read_bytes()[:-1] + b"\x01")
     found = case.verify()
     assert not found.ok

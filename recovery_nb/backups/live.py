@@ -90,11 +90,18 @@ def _compare_structures(
             continue
         then, now = _loaded(file.small()), _loaded(structure.metadata(name))
         for part in ("type", "options", "indexes"):
-            # As text: the order of an index's fields counts, and that of equal mappings would not.
-            if json.dumps(then.get(part)) != json.dumps(now.get(part)):
+            if _comparable(then.get(part)) != _comparable(now.get(part)):
                 findings.problem(f"{name} has other {part} in the database", f"{manifest.database}/{file.path.name}")
     for file in kept.values():
         findings.problem("the database has no such collection or view", f"{manifest.database}/{file.path.name}")
+
+
+def _comparable(part: object) -> list[str]:
+    """Return options or indexes as text: the order of an index's fields counts, and that of equal mappings would not.
+
+    The order of the indexes does not count: it is that in which they were built.
+    """
+    return sorted(map(json.dumps, part)) if isinstance(part, list) else [json.dumps(part)]
 
 
 def _loaded(text: bytes) -> dict[str, Any]:

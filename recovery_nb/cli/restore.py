@@ -7,7 +7,7 @@ from dataclasses import asdict
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,13 @@ from recovery_nb.cli.console import Console
 from recovery_nb.cli.options import AsOf, Collection, Key, Sources, Target, listed
 from recovery_nb.errors import BadInputError
 
+if TYPE_CHECKING:
+    from recovery_nb.restore import RestoreResult, Transaction
+
 __all__ = ["restore", "rollback"]
+
+
+_WRITTEN = ("inserted", "replaced", "merged", "overlaid")
 
 
 class _OnConflict(StrEnum):
@@ -38,7 +44,15 @@ def restore(
     on_conflict: Annotated[
         _OnConflict, typer.Option(help="Where the database holds another version.")
     ] = _OnConflict.SKIP,
+    query: Annotated[
+        str, typer.Option(help="Only records that match: a query over their fields, as JSON.", metavar="JSON_OR_@FILE")
+    ] = "",
+    target_db: Annotated[str, typer.Option(help="Into another database of that server.", metavar="NAME")] = "",
+    mark: Annotated[str, typer.Option(help="A field that says when a record was restored.", metavar="FIELD")] = "",
     transaction: Annotated[bool, typer.Option("--transaction", help="Each batch wholly or not at all.")] = False,
+    all_or_nothing: Annotated[
+        bool, typer.Option("--all-or-nothing", help="Everything in one transaction, or nothing.")
+    ] = False,
     as_of: AsOf = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and check, write nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -49,16 +63,22 @@ def restore(
         raise BadInputError("--only names no difference", hint="choose of missing, changed, equivalent")
     if not (yes or dry_run or sys.stdin.isatty()):
         raise BadInputError("a restore writes to the database", hint="confirm with --yes, or preview with --dry-run")
+    scope: Transaction = "plan" if all_or_nothing else "batch" if transaction else ""
     with console.progress() as emit, context.obj.open(emit) as case:
+        case.into = target_db
         found = case.compare(*sources, collection=collection, target=target_collection, key=listed(key), as_of=as_of)
         unread = list(case.scanned.errors)
-        plan = case.plan(found, only=listed(only), keys=keys, on_conflict=on_conflict.value)
+        plan = case.plan(
+            found, only=listed(only), keys=keys, query=query, on_conflict=on_conflict.value, mark=mark,
+            transaction=scope,
+        )  # fmt: skip
         unmatched = [choice.key for choice in case.unmatched]
-        preview = case.restore(plan, found, dry_run=True, transaction=transaction)
+        preview = case.restore(plan, found, dry_run=True)
         if not (dry_run or yes):
             _print_plan(console, plan)
+            _print_outcomes(console, preview)
             typer.confirm(f"Write {plan.to_write:,} records to {plan.database}?", abort=True, err=True)
-        result = preview if dry_run else case.restore(plan, found, transaction=transaction)
+        result = preview if dry_run else case.restore(plan, found)
         checked = case.verify(result.restore_id) if result.restore_id else None
     for line in [*found.summary.notes, *(f"cannot be read: {line}" for line in unread)]:
         console.say(line)
@@ -69,8 +89,9 @@ def restore(
     )  # fmt: skip
     if dry_run:
         _print_plan(console, plan)
+        _print_outcomes(console, result)
     verb = "would be restored" if dry_run else "restored"
-    count = result.planned if dry_run else result.restored
+    count = sum(sum(result.outcomes.get(name, {}).values()) for name in _WRITTEN) if dry_run else result.restored
     console.say(f"{count:,} {verb}, {result.skipped:,} skipped, {result.failed:,} failed")
     for problem in [*result.errors, *result.conflicts][:20]:
         console.say(f"  {problem.collection}/{problem.key}: {problem.reason}")
@@ -104,6 +125,15 @@ def _restored(result: Any) -> dict[str, Any]:
     for name in ("errors", "conflicts"):
         document[name] = [asdict(one) if not isinstance(one, dict) else one for one in document[name]]
     return document
+
+
+def _print_outcomes(console: Console, result: RestoreResult) -> None:
+    """Say what would come of the records, by reason, and what nobody can foresee."""
+    for outcome, reasons in result.outcomes.items():
+        for reason, count in reasons.items():
+            console.say(f"  {count:,} would be {outcome}{f': {reason}' if reason else ''}")
+    for note in result.notes:
+        console.say(f"  {note}")
 
 
 def _print_plan(console: Console, plan: Any) -> None:

@@ -18,17 +18,18 @@ from recovery_nb.compare.keys import choose_keys, refuse_bad_key
 from recovery_nb.compare.live import Live, first_fields, read_live
 from recovery_nb.compare.model import CANDIDATES, DIFFERENCES, Counts
 from recovery_nb.compare.readings import Reading, Readings, column_types, gather_evidence, save_evidence
-from recovery_nb.compare.resolve import Placement, place
+from recovery_nb.compare.resolve import Placement, described, is_bucketed, place, series_of
 from recovery_nb.compare.result import Comparison, Summary
 from recovery_nb.compare.rows import RowWriter
 from recovery_nb.compare.screen import Screen, SourceTable
+from recovery_nb.compare.series import Series, SeriesStage, comparable, series_note
 from recovery_nb.compare.stage import Stage, Work
 from recovery_nb.compare.trust import by_trust, confidence
 from recovery_nb.errors import BadInputError
 from recovery_nb.events import Emit, silent
 from recovery_nb.files import sync_file, sync_folder, write_json
 from recovery_nb.records.batch import Damage
-from recovery_nb.records.keys import key_text
+from recovery_nb.records.keys import DEFAULT_KEY, key_text
 from recovery_nb.records.rehydrate import Evidence
 from recovery_nb.records.schema import observe
 from recovery_nb.sources.base import Typing
@@ -103,16 +104,17 @@ def _compare(
     fields = first_fields(database, plain) if unnamed else {name: set() for name in plain}
     sources = by_trust(request.sources)
     placements, strangers = place(sources, fields, collection=request.collection, target=request.target)
-    skipped = sorted(
-        {p.collection for p in placements if infos.get(p.collection, {}).get("type", "collection") != "collection"}
+    structures = described(sources, placements, collection=request.collection, target=request.target)
+    placements, apart = comparable(placements, infos)
+    bucketed = [p for p in placements if is_bucketed(p.collection)]
+    keys, placements, notes = choose_keys(
+        request.key, [p for p in placements if p not in bucketed], database, existing=plain
     )
-    placements = [p for p in placements if p.collection not in skipped]
-    keys, placements, notes = choose_keys(request.key, placements, database, existing=plain)
-    notes = [*request.notes, *notes, *strangers]
+    keys |= {p.collection: DEFAULT_KEY for p in bucketed}
+    placements += bucketed
+    notes = [*request.notes, *notes, *strangers, *apart]
     names = sorted({p.collection for p in placements})
     lossy = {p.collection for p in placements if p.source.typing is not Typing.FULL}
-    kinds = {name: infos[name]["type"] for name in skipped} | _bucketed(request)
-    notes += [f"{name} is a {kind} and is not compared record by record" for name, kind in sorted(kinds.items())]
     by_source: dict[str, dict[str, str]] = {}
     for p in placements:
         by_source.setdefault(p.source.id, {})[p.given] = p.collection
@@ -150,31 +152,51 @@ def _compare(
         RowWriter(folder / "candidates.parquet", CANDIDATES) as candidates,
     ):
         for name in names:
-            counts[name] = _collection(work, name, keys[name], live[name], read, placements, rows, candidates, request)
+            series = _series(series_of(name), infos, sources) if is_bucketed(name) else None
+            counts[name] = _collection(
+                work, name, keys[name], live[name], read, placements, rows, candidates, request, series
+            )
+    notes += [
+        series_note(name, live[name].records, live[name].measurements, _holders(placements, name))
+        for name in names
+        if is_bucketed(name)
+    ]
     for source in read.values():
         if source.table.parent == folder:
             source.table.unlink()
+    held = {series_of(name) for name in names}
+    uncovered = [name for name, info in infos.items() if info.get("type") != "view" and name not in held]
+    placed = {
+        source.id: {**by_source.get(source.id, {}), **structures.get(source.id, {})}
+        for source in sources
+        if source.id in by_source or source.id in structures
+    }
     return Summary(
         id=identifier, started=started.isoformat(), finished=datetime.now(UTC).isoformat(),
         database=database.label, consistent=consistent, cluster_time=cluster_time,
         collections={name: one.as_dict() for name, one in counts.items()},
         records={name: live[name].records for name in names},
         keys={name: list(keys[name]) for name in names},
-        sources=[source.id for source in used], placed=by_source,
+        sources=[source.id for source in sources if source.id in placed], placed=placed,
         placements=[
             {"source": p.source.name, "given": p.given, "collection": p.collection, "reason": p.reason}
             for p in placements
         ],
         conversions=[list(row) for one in read.values() for row in one.conversions],
-        uncovered=[name for name in plain if name not in names] if not request.collection else [],
+        uncovered=[] if request.collection else uncovered,
         notes=work.notes,
     )  # fmt: skip
 
 
-def _bucketed(request: Request) -> dict[str, str]:
-    """Return the time-series whose buckets a source holds: their measurements are no records of their own."""
-    given = {name for source in request.sources for name in source.buckets}
-    return dict.fromkeys((name for name in given if request.collection in ("", name)), "timeseries")
+def _series(name: str, infos: Mapping[str, Mapping[str, Any]], sources: Sequence[SourceEntry]) -> Series:
+    """Return how a time-series is made: as the database has it, else as a source says."""
+    if name in infos:
+        return Series.of(infos[name].get("options", {}))
+    return next((Series.of(one.options[name].get("options", {})) for one in sources if name in one.options), Series())
+
+
+def _holders(placements: Sequence[Placement], name: str) -> list[SourceEntry]:
+    return [p.source for p in placements if p.collection == p.given == name]
 
 
 def _collection(
@@ -187,6 +209,7 @@ def _collection(
     rows: RowWriter,
     candidates: RowWriter,
     request: Request,
+    series: Series | None,
 ) -> Counts:
     sources = [
         source for source in work.sources if any(p.collection == name and p.source is source for p in placements)
@@ -197,9 +220,12 @@ def _collection(
     ]
     screen = Screen(live.table, tables, scratch=work.folder / "scratch")
     try:
-        if request.key:
+        if request.key and series is None:
             refuse_bad_key(screen, name, key, sources)
-        stage = Stage(work, name, key, sources, screen, rows)
+        if series is None:
+            stage = Stage(work, name, key, sources, screen, rows)
+        else:
+            stage = SeriesStage(work, name, key, sources, screen, rows, series=series)
         counts = stage.run(live.records)
         _keep_candidates(stage, candidates)
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from recovery_nb.errors import BadInputError, ConflictError
+from recovery_nb.errors import BadInputError, ConflictError, RecoveryError
 from recovery_nb.files import sync_folder, write_json
 from recovery_nb.restore.journal import JournalReader
 
@@ -25,6 +25,7 @@ __all__ = [
     "list_restores",
     "locked",
     "new_restore",
+    "next_step",
     "open_restore",
 ]
 
@@ -52,7 +53,8 @@ class RestoreInfo:
         plan_digest: The digest of its plan.
         database: The database it writes to, without secrets.
         started: When it began, ISO 8601 in UTC.
-        session: The server session that its last process wrote through.
+        sessions: The server sessions that its processes, and those of its rollbacks, wrote through.
+        comparison: The id of the comparison that its plan was made from; "" where that was not said.
         counts: What came of its records.
     """
 
@@ -62,19 +64,22 @@ class RestoreInfo:
     plan_digest: str
     database: str
     started: str
-    session: str
+    sessions: tuple[str, ...]
+    comparison: str
     counts: Mapping[str, int]
 
-    def save(self, state: State, counts: Mapping[str, int], *, session: str = "") -> RestoreInfo:
+    def save(self, state: State, counts: Mapping[str, int], *, sessions: Sequence[str] = ()) -> RestoreInfo:
         """Write the header anew, atomically, and return it."""
-        info = replace(self, state=state, counts=dict(counts), session=session or self.session)
-        document = {**asdict(info), "path": None, "format": "recovery_nb.restore", "version": 1}
+        info = replace(self, state=state, counts=dict(counts), sessions=tuple(sessions) or self.sessions)
+        document = {**asdict(info), "path": None, "format": "recovery_nb.restore", "version": 2}
         del document["path"]
         write_json(self.path / "restore.json", document)
         return info
 
 
-def new_restore(folder: Path, *, plan_digest: str, database: str, session: str) -> RestoreInfo:
+def new_restore(
+    folder: Path, *, plan_digest: str, database: str, sessions: Sequence[str], comparison: str = ""
+) -> RestoreInfo:
     """Create the folder of a new restore, `r<UTC time>-<4 hex digits>`, and its header."""
     now = datetime.now(UTC)
     while True:
@@ -86,8 +91,9 @@ def new_restore(folder: Path, *, plan_digest: str, database: str, session: str) 
             continue
     sync_folder(folder)
     info = RestoreInfo(
-        path.name, path, State.APPLYING, plan_digest, database, now.isoformat(timespec="seconds"), session, {}
-    )
+        path.name, path, State.APPLYING, plan_digest, database, now.isoformat(timespec="seconds"), tuple(sessions),
+        comparison, {},
+    )  # fmt: skip
     return info.save(State.APPLYING, {})
 
 
@@ -99,7 +105,10 @@ def _load(path: Path) -> RestoreInfo:
         header = JournalReader(path / "journal.bson").header
         if header["restore"] != path.name:
             raise
-        return RestoreInfo(path.name, path, State.INTERRUPTED, header["plan"], header["database"], "", "", {})
+        comparison = header.get("comparison", "")
+        return RestoreInfo(
+            path.name, path, State.INTERRUPTED, header["plan"], header["database"], "", (), comparison, {}
+        )
 
 
 def has_header(path: Path) -> bool:
@@ -115,7 +124,8 @@ def _header(path: Path) -> RestoreInfo:
     document = json.loads((path / "restore.json").read_bytes())
     return RestoreInfo(
         document["id"], path, State(document["state"]), document["plan_digest"], document["database"],
-        document["started"], document["session"], document["counts"],
+        document["started"], tuple(document["sessions"] if "sessions" in document else [document["session"]]),
+        document.get("comparison", ""), document["counts"],
     )  # fmt: skip
 
 
@@ -133,7 +143,7 @@ def list_restores(folder: Path) -> list[RestoreInfo]:
 def dead_sessions(folder: Path) -> list[str]:
     """Return the sessions of restores and rollbacks that did not end. Hold the lock: they are dead."""
     ended = (State.DONE, State.ROLLED_BACK)
-    return [info.session for info in list_restores(folder) if info.state not in ended]
+    return [session for info in list_restores(folder) if info.state not in ended for session in info.sessions]
 
 
 def open_restore(path: Path) -> RestoreInfo:
@@ -156,19 +166,48 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises:
         ConflictError: Another one is at work; it is named.
+        BadInputError: The folder cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock", timeout=0)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         busy = [info for info in list_restores(folder) if info.state in (State.APPLYING, State.ROLLING_BACK)]
         name = f"{busy[-1].id} ({busy[-1].state})" if busy else "another one"
+        told = f" (verify {busy[-1].id} tells)" if busy else ""
         raise ConflictError(
             f"a restore is at work in {folder}: {name}",
-            hint="wait until it has ended, then run the command again",
+            hint=f"wait until it has ended{told}, then run the command again",
+        ) from None
+    except OSError as error:
+        raise BadInputError(
+            f"{folder} cannot be written to: {error.strerror or type(error).__name__}",
+            hint="give a case that you may write to, on a disk that has room",
         ) from None
     try:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def next_step(folder: Path, commands: str) -> Iterator[None]:
+    """Let what stops a restore or a rollback on its way say how to go on.
+
+    Args:
+        folder: The restore's folder; it may be full.
+        commands: What to run then.
+    """
+    try:
+        yield
+    except (BadInputError, ConflictError):
+        raise
+    except RecoveryError as error:
+        first = "" if error.hint in ("", "run the command again") else f"{error.hint}, then "
+        raise type(error)(error.message, hint=f"{first}{commands}", exit_code=error.exit_code) from None
+    except OSError as error:
+        raise RecoveryError(
+            f"{error.filename or folder} cannot be written or read ({error.strerror or type(error).__name__})",
+            hint=f"make room there, then {commands}",
+        ) from None

@@ -4,60 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import rfc8785
 
 from recovery_nb.errors import BadInputError
 from recovery_nb.records.batch import Ref
+from recovery_nb.restore.plan_file import COLUMNS, UNREADABLE, read_groups
+from recovery_nb.restore.rows import WRITING, Action, Rows, Write, canonical_bytes
 
-__all__ = [
-    "COLUMNS",
-    "ROWS",
-    "SCHEMA",
-    "Action",
-    "OnConflict",
-    "Plan",
-    "Selected",
-    "Tally",
-    "Write",
-    "row_of",
-]
+__all__ = ["VERSION", "Action", "OnConflict", "Plan", "Selected", "Tally", "Transaction", "Write"]
 
-ROWS = 10_000
-COLUMNS: dict[str, pa.DataType] = {
-    **dict.fromkeys(("seq", "offset", "length", "partial", "size"), pa.int64()),
-    **dict.fromkeys(("id", "before", "after"), pa.binary()),
-    **dict.fromkeys(("collection", "key_text", "action", "source", "member", "inferred", "reason"), pa.string()),
-}
-"""The columns of `plan.parquet`."""
-SCHEMA = pa.schema(list(COLUMNS.items()))
+VERSION = 2
 
-
-class Action(StrEnum):
-    """What a plan does with one record."""
-
-    INSERT = "insert"
-    REPLACE = "replace"
-    MERGE = "merge"
-    OVERLAY = "overlay"
-    """Replaced field by field: what a source of text cannot state stays as the database has it."""
-    SKIP = "skip"
-    """Left as the database has it, for a stated reason."""
-    REFUSE = "refuse"
-    """Cannot be written; it counts as failed."""
-
-
-_WRITES = (Action.INSERT, Action.REPLACE, Action.MERGE, Action.OVERLAY)
-_ACTIONS = {str(action): action for action in Action}
+Transaction = Literal["", "batch", "plan"]
+"""What is written as a whole or not at all: nothing but each record, each batch, or the whole plan."""
 
 
 class OnConflict(StrEnum):
@@ -102,55 +68,22 @@ class Selected:
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
-    """One row of a plan.
-
-    Attributes:
-        seq: Its place in the plan, from 0.
-        collection: The collection it goes to.
-        key_text: The record's key, for people.
-        action: What is done.
-        id: Type byte and value bytes of the `_id`.
-        before: SHA-256 of what must be there, None where nothing may be.
-        after: SHA-256 of the exact bytes that will be there.
-        source: The id of the source.
-        ref: Where in the source the record is read again.
-        inferred: By what its types were inferred, "" where the source kept them.
-        reason: Why it is skipped or refused.
-        size: Bytes of the record before and after, together: it bounds a batch's memory.
-    """
-
-    seq: int
-    collection: str
-    key_text: str
-    action: Action
-    id: bytes
-    before: bytes | None
-    after: bytes
-    source: str
-    ref: Ref
-    inferred: str = ""
-    reason: str = ""
-    size: int = 0
-
-    @property
-    def writes(self) -> bool:
-        """Whether it changes the database."""
-        return self.action in _WRITES
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """A plan on disk. It is never changed.
 
     Attributes:
-        digest: SHA-256, in hexadecimal, of the header and of every write.
+        digest: SHA-256, in hexadecimal, of the header and of every column.
         path: Its folder.
         database: The database it was made for, without secrets.
         on_conflict: What it does where the database holds another version.
         sources: By source id, what the source is called.
         counts: How many writes there are, by action.
         collections: The same by collection.
+        structures: By name, what the collections and views that the database lacks are made with: canonical
+            Extended JSON of `{"options": …, "indexes": […]}`. Those of which no record is written are among them.
+        mark: The field that every written record is given, "" for none.
+        marked_at: The time that the field holds, in milliseconds since 1970.
+        transaction: What is written as a whole or not at all.
     """
 
     digest: str
@@ -160,6 +93,10 @@ class Plan:
     sources: Mapping[str, str]
     counts: Mapping[Action, int]
     collections: Mapping[str, Mapping[Action, int]] = field(default_factory=dict)
+    structures: Mapping[str, str] = field(default_factory=dict)
+    mark: str = ""
+    marked_at: int = 0
+    transaction: Transaction = ""
 
     def __len__(self) -> int:
         """Return the number of rows, those skipped and refused included."""
@@ -168,54 +105,121 @@ class Plan:
     @property
     def to_write(self) -> int:
         """How many records it would insert, replace, merge or overlay."""
-        return sum(self.counts.get(action, 0) for action in _WRITES)
+        return sum(self.counts.get(action, 0) for action in WRITING)
 
     def writes(self) -> Iterator[Write]:
         """Yield every row in order; memory is bounded by some thousand of them."""
-        return read_rows(self.path / "plan.parquet")
+        for rows in self.groups():
+            yield from rows
+
+    def groups(self) -> Iterator[Rows]:
+        """Yield every row in order, some thousand at a time, as columns.
+
+        Raises:
+            BadInputError: The plan cannot be read any more.
+        """
+        try:
+            yield from read_groups(self.path / "plan.parquet")
+        except UNREADABLE as error:
+            raise _no_plan(self.path, error) from None
+
+    def batches(self, most: int, most_bytes: int) -> Iterator[Rows]:
+        """Yield every row in order, cut so that one batch writes to one collection only.
+
+        The rows that write nothing, of whatever collection, go with those around them.
+
+        Args:
+            most: The most records that a batch writes.
+            most_bytes: How many bytes of them end a batch.
+
+        Raises:
+            BadInputError: The plan cannot be read any more.
+        """
+        for rows in self.groups():
+            start = 0
+            while start < len(rows):
+                stop = _fitting(rows, start, most, most_bytes)
+                yield rows[start:stop]
+                start = stop
 
     @classmethod
     def load(cls, folder: Path) -> Plan:
         """Load a plan and check that it is the one that was made.
 
         Raises:
-            BadInputError: There is no plan there, or it has been altered.
+            BadInputError: There is no plan there, it is of another version, or it has been altered.
         """
         try:
             header: dict[str, Any] = json.loads((folder / "plan.json").read_bytes())
-            stated = header.pop("digest")
+            stated, version = header.pop("digest"), header["version"]
+            if version != VERSION:
+                raise BadInputError(
+                    f"the plan in {folder} is of version {version}, and this program makes and applies {VERSION}",
+                    hint="make the plan again",
+                )
+            texts = (header["database"], header["mark"], header["transaction"], *header["structures"].values())
+            if not all(isinstance(text, str) for text in texts) or not isinstance(header["marked_at"], int):
+                raise TypeError("a header of other types")
             tally = Tally({name: header[name] for name in _HEADER})
-            for write in read_rows(folder / "plan.parquet"):
-                tally.add(write)
-        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-            raise BadInputError(
-                f"no plan can be read in {folder} ({type(error).__name__})", hint="make the plan again"
-            ) from None
-        if tally.digest() != stated:
+            for rows in read_groups(folder / "plan.parquet"):
+                tally.add(rows)
+            plan = tally.plan(folder)
+        except BadInputError:
+            raise
+        except UNREADABLE as error:
+            raise _no_plan(folder, error) from None
+        if plan.digest != stated:
             raise BadInputError(f"the plan in {folder} is not as it was made", hint="make the plan again")
-        return tally.plan(folder)
+        return plan
 
 
-_HEADER = ("format", "version", "database", "on_conflict", "sources")
+_HEADER = (
+    "format", "version", "database", "on_conflict", "sources", "structures", "mark", "marked_at", "transaction",
+)  # fmt: skip
+
+
+def _no_plan(folder: Path, error: Exception) -> BadInputError:
+    return BadInputError(f"no plan can be read in {folder} ({type(error).__name__})", hint="make the plan again")
+
+
+def _fitting(rows: Rows, start: int, most: int, most_bytes: int) -> int:
+    """Return where the batch that begins at `start` ends."""
+    stop = min(start + most, len(rows))
+    same = len(set(rows.collections[start:stop])) == 1
+    if same and WRITING.issuperset(rows.actions[start:stop]) and sum(rows.sizes[start:stop]) <= most_bytes:
+        return stop  # nearly always
+    count = size = 0
+    collection = ""
+    for place in range(start, len(rows)):
+        if rows.actions[place] in WRITING:
+            full = count == most or size + rows.sizes[place] > most_bytes
+            if count and (full or rows.collections[place] != collection):
+                return place
+            collection = rows.collections[place]
+            count += 1
+            size += rows.sizes[place]
+    return len(rows)
 
 
 class Tally:
-    """The digest and the counts of a plan, as its writes pass by."""
+    """The digest and the counts of a plan, as its rows pass by.
+
+    The digest is that of the header as RFC 8785 writes it and then, for each group of rows, of their number (64
+    bits) and each column's `canonical_bytes`, in the order of the file's columns.
+    """
 
     def __init__(self, header: Mapping[str, Any]) -> None:
         self._header = header
         self._hash = hashlib.sha256(rfc8785.dumps(dict(header)))
         self._counts: dict[str, Counter[Action]] = {}
 
-    def add(self, write: Write) -> None:
-        """Take the next write into the digest and the counts."""
-        names = (write.collection, write.key_text, write.action, write.source)
-        texts = (*names, write.ref.member, write.inferred, write.reason)
-        blobs = [*(text.encode() for text in texts), write.id, write.before or b"", write.after]
-        place = (write.ref.offset, write.ref.length, write.ref.partial)
-        numbers = (write.seq, *place, write.size, write.before is not None)
-        self._hash.update(struct.pack(f"<6q{len(blobs)}I", *numbers, *map(len, blobs)) + b"".join(blobs))
-        self._counts.setdefault(write.collection, Counter())[write.action] += 1
+    def add(self, rows: Rows) -> None:
+        """Take the next group of rows into the digest and the counts."""
+        self._hash.update(len(rows).to_bytes(8, "little"))
+        for ours, _ in COLUMNS.values():
+            self._hash.update(canonical_bytes(getattr(rows, ours)))
+        for (collection, action), count in Counter(zip(rows.collections, rows.actions, strict=True)).items():
+            self._counts.setdefault(collection, Counter())[action] += count
 
     def digest(self) -> str:
         """Return the digest so far, in hexadecimal."""
@@ -232,31 +236,12 @@ class Tally:
             sources=header["sources"],
             counts=dict(sum(self._counts.values(), Counter[Action]())),
             collections={name: dict(counts) for name, counts in sorted(self._counts.items())},
+            structures=header["structures"],
+            mark=header["mark"],
+            marked_at=header["marked_at"],
+            transaction=header["transaction"],
         )
 
     def document(self) -> dict[str, Any]:
         """Return what `plan.json` holds."""
         return {**self._header, "digest": self.digest(), "collections": dict(sorted(self._counts.items()))}
-
-
-def read_rows(path: Path) -> Iterator[Write]:
-    """Yield the writes of a plan file, some thousand at a time in memory."""
-    with pq.ParquetFile(path) as file:
-        for rows in file.iter_batches(ROWS):
-            columns = [rows.column(name).to_pylist() for name in COLUMNS]
-            for seq, offset, length, partial, size, own, before, after, *texts in zip(*columns, strict=True):
-                collection, key, action, source, member, inferred, reason = texts
-                ref = Ref(member, offset, length, bool(partial))
-                yield Write(
-                    seq, collection, key, _ACTIONS[action], own, before, after, source, ref, inferred,
-                    reason, size,
-                )  # fmt: skip
-
-
-def row_of(write: Write) -> tuple[object, ...]:
-    """Return a write as a row of `COLUMNS`."""
-    ref = write.ref
-    return (
-        write.seq, ref.offset, ref.length, int(ref.partial), write.size, write.id, write.before, write.after,
-        write.collection, write.key_text, str(write.action), write.source, ref.member, write.inferred, write.reason,
-    )  # fmt: skip

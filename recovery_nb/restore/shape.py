@@ -1,10 +1,16 @@
-"""What a record becomes before it is written: `_id` settled, additions merged in; on bytes, never decoded."""
+"""What a record becomes before it is written, and which no server takes; all on bytes."""
 
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections import Counter
+from collections.abc import Iterator
 
+import bson
+from bson.codec_options import CodecOptions, DatetimeConversion
+
+from recovery_nb.errors import BadInputError
 from recovery_nb.records.elements import (
     Element,
     InvalidRecordError,
@@ -14,14 +20,33 @@ from recovery_nb.records.elements import (
     invalid_reason,
 )
 
-__all__ = ["MAX_STORED_BYTES", "fingerprint", "has_empty_timestamp", "merged", "overlaid", "refusal", "settled"]
+__all__ = [
+    "MAX_STORED_BYTES",
+    "MAX_STORED_LEVELS",
+    "fingerprint",
+    "hard",
+    "has_empty_timestamp",
+    "marked",
+    "merged",
+    "overlaid",
+    "refusal",
+    "replaceable",
+    "settled",
+]
 
 MAX_STORED_BYTES = 16 * 1024 * 1024
 """The largest document that a server takes from a client (BSONObjMaxUserSize)."""
 
-_DOCUMENT, _OBJECT_ID, _TIMESTAMP = 0x03, 0x07, 0x11
+MAX_STORED_LEVELS = 180
+"""How deep documents and arrays in a stored record may be nested (BSONDepth::getMaxDepthForUserStorage)."""
+
+_AS_MILLISECONDS: CodecOptions[dict[str, object]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
+_DOCUMENT, _ARRAY, _OBJECT_ID, _DATE, _TIMESTAMP = 0x03, 0x04, 0x07, 0x09, 0x11
+_REFERENCE = frozenset({b"$ref", b"$id", b"$db"})
 _NOT_AN_ID = {0x04: "an array", 0x06: "undefined", 0x0B: "a regular expression"}
 _ID = b"_id"
+_EMPTY = b"\x05\0\0\0\0"
+"""A document without a field: on one level more than any other value, the server takes it."""
 
 
 def fingerprint(record: bytes) -> bytes:
@@ -94,6 +119,38 @@ def overlaid(current: bytes, statement: bytes) -> bytes:
     return build(parts)
 
 
+def marked(record: bytes, field: str, millis: int) -> bytes:
+    """Return the record with a top-level date called `field`: in place of one of that name, else at the end.
+
+    Args:
+        record: The record.
+        field: The date's name.
+        millis: The date, in milliseconds since 1970 (UTC).
+
+    Raises:
+        BadInputError: No date can have that name.
+        InvalidRecordError: The document's structure is broken.
+    """
+    try:
+        name = field.encode()
+    except UnicodeEncodeError:
+        name = b""
+    if not name or name == _ID or name.startswith(b"$") or b"." in name or b"\0" in name:
+        raise BadInputError(
+            f"{field!r} cannot be the name of a mark", hint="give a plain field name, such as restored_at"
+        )
+    mark = (_DATE, name, struct.pack("<q", millis))
+    parts: list[Element] = []
+    there = False
+    for element in elements(record):
+        if element[1] != name:
+            parts.append(element)
+        elif not there:
+            parts.append(mark)
+            there = True
+    return build(parts if there else [*parts, mark])
+
+
 def refusal(record: bytes) -> str:
     """Return why a server must not be given this record, or "" if it may. The record is decoded in full."""
     if reason := invalid_reason(record):
@@ -101,19 +158,89 @@ def refusal(record: bytes) -> str:
     try:
         ids = sum(name == _ID for _, name, _ in elements(record))
         own = id_element(record)
+        reserved = own is not None and own[0] == _DOCUMENT and _has_reserved_name(own[1:])
+        deep = _too_deep(record)
     except InvalidRecordError as error:
         return f"not a valid record: {error}"
     if len(record) > MAX_STORED_BYTES:
         return f"{len(record):,} bytes are more than the 16 MiB that a server stores"
+    if deep:
+        return f"it is nested more than {MAX_STORED_LEVELS} levels deep, which no server stores"
     if ids > 1:
         return "it holds _id twice"
     if own is not None and own[0] in _NOT_AN_ID:
         return f"its _id is {_NOT_AN_ID[own[0]]}, which no server takes"
+    if reserved:
+        return "its _id has a field whose name begins with $, which no server takes"
     return ""
+
+
+def replaceable(there: bytes, wanted: bytes) -> bool:
+    """Return whether one update may put a record over another one; else it takes a delete and an insert.
+
+    Raises:
+        InvalidRecordError: The structure of one of them is broken.
+    """
+    return not hard(wanted) and not (has_empty_timestamp(wanted) and hard(there))
+
+
+def hard(record: bytes) -> bool:
+    """Return whether an update or a replacement must not put this record over another one.
+
+    A server refuses names that begin with `$` at the top level of a replacement. And it ends itself over the
+    difference of two records of which one has a name twice, at any depth (an invariant in
+    document_diff_serialization.cpp, seen with 6.0). It takes the difference where an update's pipeline gives the
+    new record, which is how a `Timestamp(0, 0)` is kept: then neither of the two must be hard (`replaceable`).
+
+    Raises:
+        InvalidRecordError: The document's structure is broken.
+    """
+    if b"$" in record and any(name.startswith(b"$") for _, name, _ in elements(record)):
+        return True
+    if _comes_back(record):  # as nearly all do, in a fraction of the time that walking takes
+        return False
+    for level in _levels(record):
+        for document in level:
+            names = [name for _, name, _ in elements(document)]
+            if len(set(names)) < len(names):
+                return True
+    return False
+
+
+def _comes_back(record: bytes) -> bool:
+    """Return whether decoding and encoding gives the same bytes, as no record with a name twice can."""
+    try:
+        decoded = bson.decode(record, _AS_MILLISECONDS)
+        return bson.encode(decoded) == record
+    except Exception:  # whatever cannot be decoded is walked
+        return False
+
+
+def _has_reserved_name(document: bytes) -> bool:
+    """Return whether a name in it begins with `$`, at any depth; a reference's (DBRef) are left to the server."""
+    names = (name for level in _levels(document) for one in level for _, name, _ in elements(one))
+    return any(name.startswith(b"$") and name not in _REFERENCE for name in names)
+
+
+def _too_deep(record: bytes) -> bool:
+    if record.count(b"\x03") + record.count(b"\x04") <= MAX_STORED_LEVELS:  # spares nearly all records the walk
+        return False
+    return sum(any(len(one) > len(_EMPTY) for one in level) for level in _levels(record)) > MAX_STORED_LEVELS
+
+
+def _levels(record: bytes) -> Iterator[list[bytes]]:
+    """Yield the documents and arrays in a record, level by level, to one level too many."""
+    level = [record]
+    for _ in range(MAX_STORED_LEVELS + 2):
+        yield level
+        level = [value for one in level for kind, _, value in elements(one) if kind in (_DOCUMENT, _ARRAY)]
+        if not level:
+            return
 
 
 def has_empty_timestamp(record: bytes) -> bool:
     """Return whether the server would rewrite a `Timestamp(0, 0)` at this record's top level on insert."""
-    if bytes(8) not in record:  # spares nearly all records the walk
+    # Its type; the NUL of its name, and its own: this spares nearly all records the walk.
+    if b"\x11" not in record or bytes(9) not in record:
         return False
     return any(kind == _TIMESTAMP and not any(value) and name != _ID for kind, name, value in elements(record))

@@ -7,30 +7,38 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
+import bson
 import stamina
 from bson.binary import UUID_SUBTYPE, Binary
 from bson.raw_bson import RawBSONDocument
 from pymongo import ReadPreference
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, OperationFailure
 from pymongo.write_concern import WriteConcern
 
 from recovery_nb.audit.redact import redact_uri
 from recovery_nb.errors import BadInputError
 from recovery_nb.records.elements import build, id_element, split
 from recovery_nb.records.keys import canonical
+from recovery_nb.restore.primary import await_primary
+from recovery_nb.restore.shape import fingerprint
+from recovery_nb.restore.structure import (
+    BUCKETS,
+    Structure,
+    can_refuse,
+    crowding,
+    listed,
+    make_collection,
+    make_indexes,
+    shown,
+)
 from recovery_nb.sources.mongodb import connect, explained
 
 __all__ = ["DURABLE", "Target", "id_filter"]
 
 DURABLE = WriteConcern(w="majority", j=True, wtimeout=60_000)
 """A write counts when a majority of the members has it in its journal."""
-
-_NAMESPACE_EXISTS = 48
-_UNAUTHORIZED = 13
-_DROPPED_OPTIONS = frozenset({"uuid", "autoIndexId"})
-_DROPPED_INDEX_KEYS = frozenset({"ns", "background"})
 
 
 def id_filter(ids: Sequence[bytes]) -> RawBSONDocument:
@@ -46,24 +54,26 @@ class Target:
 
     Args:
         uri: `mongodb://host:port/NAME`. It is kept only for messages, redacted.
+        patience: How long to wait for a server that has stepped down to be the primary again, in seconds.
 
     Attributes:
         label: The URI without secrets.
         transactional: Whether the server has transactions.
-        session: The session that every write goes through. It is one, and known to the restore's header, so
-            that what a killed process left open on the server can be ended before it is looked at.
+        session: The session that writes go through, if no other is named. Every session is known to the restore's
+            header, so that what a killed process left open on the server can be ended before it is looked at.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, *, patience: float = 30.0) -> None:
+        self.patience = patience
         self.label = redact_uri(uri)
         self.client, name = connect(uri)
         self.database = self.client.get_database(name, write_concern=DURABLE, read_preference=ReadPreference.PRIMARY)
         with explained(uri):
             hello = self.client.admin.command("hello")
-            self._entries: dict[str, Mapping[str, Any]] = {
-                entry["name"]: entry for entry in self.database.list_collections()
-            }
-        self.session = self.client.start_session()
+            self._entries = listed(self.database)
+        self._made: set[str] = set()
+        self._sessions: list[ClientSession] = []
+        self.session = self.new_session()
         self.transactional = "setName" in hello or hello.get("msg") == "isdbgrid"
 
     def __enter__(self) -> Self:
@@ -72,13 +82,25 @@ class Target:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.session.end_session()
+        for session in self._sessions:
+            session.end_session()
         self.client.close()
+
+    def new_session(self) -> ClientSession:
+        """Return one more session, for one thread that writes; it is ended with the target."""
+        session = self.client.start_session()
+        self._sessions.append(session)
+        return session
 
     @property
     def session_id(self) -> str:
-        """The session's id, in hexadecimal."""
-        return bytes(self.session.session_id["id"]).hex()
+        """The id of `session`, in hexadecimal."""
+        return self.session_ids[0]
+
+    @property
+    def session_ids(self) -> list[str]:
+        """The ids of all sessions, in hexadecimal, in the order in which they were opened."""
+        return [bytes(session.session_id["id"]).hex() for session in self._sessions]
 
     def end_sessions(self, ids: Iterable[str]) -> None:
         """End the writes and transactions of sessions whose processes are dead.
@@ -101,82 +123,151 @@ class Target:
         return name in self._entries
 
     def uuid(self, name: str) -> bytes:
-        """Return what identifies the collection of this name now, whatever it is called later; b"" for none."""
-        for entry in self.database.list_collections(filter={"name": name}):
-            return bytes(entry.get("info", {}).get("uuid", b""))
+        """Return what identifies the collection of this name now, whatever it is called later; b"" for none.
+
+        A time-series has none of its own: it is known by its buckets. A view is known by its definition.
+        """
+        for entry in listed(self.database, name, BUCKETS + name).values():
+            if entry["type"] == "view":
+                return fingerprint(bson.encode(entry["options"]))[:16]
+            if uuid := bytes(entry.get("info", {}).get("uuid", b"")):
+                return uuid
         return b""
 
     def capped(self, name: str) -> bool:
-        """Return whether the collection is capped: those take no transactions."""
+        """Return whether the collection is capped: those keep the order of their records, and their size."""
         options: Mapping[str, object] = self._entries.get(name, {}).get("options", {})
         return bool(options.get("capped"))
 
-    def check(self, names: Iterable[str], options: Mapping[str, Mapping[str, Any]]) -> None:
+    def takes_transactions(self, name: str) -> bool:
+        """Return whether the collection can be written in a transaction: not if capped, nor if the server's own."""
+        own = name.startswith("system.") and not name.startswith(BUCKETS)
+        return self.transactional and not own and not self.capped(name)
+
+    def crowded(self, name: str, count: int, size: int) -> str:
+        """Return why so many records, of so many bytes in all, cannot go into a capped collection, or "".
+
+        One that existed before is filled to nine tenths only: others write to it.
+        """
+        return crowding(self.database, name, count, size, ours=name in self._made)
+
+    def check(self, names: Iterable[str], structures: Mapping[str, str]) -> None:
         """Check that every collection can take records.
+
+        Args:
+            names: The collections. A time-series is written through its buckets, `system.buckets.NAME`.
+            structures: The `structure` of those that are to be created, by the name that users know.
 
         Raises:
             BadInputError: One is a view, a time-series or the server's own.
         """
         for name in names:
-            entry = self._entries.get(name, {})
-            wanted = options.get(name, {}).get("options", {}) if not entry else {}
-            kind = entry.get("type", "collection")
-            if kind == "view" or "viewOn" in wanted:
+            user = shown(name)
+            entry = self._entries.get(user)
+            kind = entry["type"] if entry else Structure.parse(structures.get(user, "")).kind
+            if kind == "view":
+                base = entry["options"].get("viewOn", "") if entry else ""
                 raise BadInputError(
                     f"{name} in {self.label} is a view and holds no records",
-                    hint="restore into the collection that it shows, or name a --target-collection",
+                    hint=f"restore into the collection that it shows{base and ', ' + base}, "
+                    "or name a --target-collection",
                 )
-            if kind == "timeseries" or "timeseries" in wanted:
+            if kind == "timeseries" and not name.startswith(BUCKETS):
                 raise BadInputError(
-                    f"{name} in {self.label} is a time-series, which is not restored record by record",
-                    hint="name a --target-collection",
+                    f"{name} in {self.label} is a time-series, which is restored by its buckets",
+                    hint=f"restore {BUCKETS}{name}, or name a --target-collection",
                 )
-            if not name or "$" in name or name.startswith("system."):
+            if kind != "timeseries" and name.startswith(BUCKETS):
+                raise BadInputError(
+                    f"{user} in {self.label} is no time-series, and {name} holds the buckets of one",
+                    hint=f"create the time-series {user} first",
+                )
+            if not user or "$" in name or (user.startswith("system.") and name != "system.js"):
                 raise BadInputError(
                     f"{name or 'a collection without a name'} in {self.label} is not for records",
                     hint="name a --target-collection",
                 )
 
-    def create(self, name: str, options: Mapping[str, Any]) -> None:
-        """Create a collection with the options that a dump's metadata records."""
-        wanted = {key: value for key, value in options.items() if key not in _DROPPED_OPTIONS}
-        try:
-            self.database.command({"create": name, **wanted, "writeConcern": DURABLE.document})
-        except OperationFailure as error:
-            if error.code == _UNAUTHORIZED:
-                raise
-            if error.code != _NAMESPACE_EXISTS:
-                raise BadInputError(
-                    f"the collection {name} cannot be created in {self.label} with its backup's options: "
-                    f"{_message(error)}",
-                    hint="create it by hand, then run the command again",
-                ) from None
-        self._entries[name] = {"name": name, "type": "collection", "options": wanted}
+    def check_transactions(self, names: Iterable[str]) -> None:
+        """Check that these collections can be written in transactions.
 
-    def build_indexes(self, name: str, indexes: Iterable[Mapping[str, Any]]) -> list[str]:
-        """Build the indexes that a dump's metadata records, and return what could not be built and why."""
-        problems = []
-        for index in indexes:
-            spec = {key: value for key, value in index.items() if key not in _DROPPED_INDEX_KEYS}
-            if spec.get("name") == "_id_":
-                continue
-            if spec.get("v") not in (None, 1, 2):
-                del spec["v"]
-            try:
-                self.database.command({"createIndexes": name, "indexes": [spec], "writeConcern": DURABLE.document})
-            except PyMongoError as error:
-                problems.append(f"index {spec.get('name')} was not built: {_message(error)}")
-        return problems
+        Raises:
+            BadInputError: The server is a standalone, or a collection is capped or the server's own.
+        """
+        if not self.transactional:
+            raise BadInputError(
+                f"{self.label} is a standalone server and has no transactions",
+                hint="leave out --transaction, or make the server a replica set",
+            )
+        if refusing := [name for name in names if not self.takes_transactions(name)]:
+            raise BadInputError(
+                f"{', '.join(refusing)} in {self.label} cannot be written in a transaction",
+                hint="leave out --transaction, or restore the other collections apart",
+            )
+
+    def create(self, name: str, structure: str) -> bool:
+        """Create a collection, a time-series (by its name or its buckets') or a view; return whether it was missing.
+
+        Args:
+            name: What it is called.
+            structure: `{"options": …, "indexes": …}` in canonical Extended JSON; "" for neither.
+
+        Raises:
+            BadInputError: The server does not take its options, or something else of this name exists.
+        """
+        told = Structure.parse(structure)
+        made = make_collection(self.database, shown(name), told, label=self.label)
+        found = listed(self.database, shown(name), BUCKETS + shown(name))
+        if not made and found.get(shown(name), {}).get("type") != told.kind:
+            raise BadInputError(
+                f"{shown(name)} in {self.label} has been made meanwhile, and is no {told.kind}",
+                hint="make a new plan",
+            )
+        self._entries.update(found)
+        if made:
+            self._made.update(found)
+        return made
+
+    def adopt(self, names: Iterable[str]) -> None:
+        """Hold these collections for made by us: they were, by an earlier process of the same restore."""
+        self._made.update(name for user in names for name in (user, BUCKETS + user))
+
+    def build_indexes(self, name: str, structure: str, *, unique: bool) -> list[str]:
+        """Build indexes of a collection that was created, and return what could not be built and why.
+
+        Args:
+            name: What it is called.
+            structure: As `create` takes it.
+            unique: Build those that can refuse a record, before the records come; or else all the others.
+        """
+        told = Structure.parse(structure)
+        chosen = [index for index in told.indexes if can_refuse(index) == unique]
+        if told.kind == "view":
+            return []
+        return make_indexes(self.database, shown(name), chosen, collated="collation" in told.options)
 
     def drop_if_empty(self, name: str) -> bool:
-        """Drop a collection that holds nothing; return whether it was dropped."""
-        if self._entries.get(name, {}).get("type") != "collection":
+        """Drop a collection or a time-series that holds nothing, or a view; return whether it was dropped."""
+        user = shown(name)
+        entry = self._entries.get(user)
+        if entry is None:
             return False
-        if next(iter(self.collection(name).find({}, {"_id": 1}).limit(1)), None) is not None:
+        stored = self.collection(BUCKETS + user if entry["type"] == "timeseries" else user)
+        if entry["type"] != "view" and next(iter(stored.find({}, {"_id": 1}).limit(1)), None) is not None:
             return False
-        self.database.drop_collection(name)
-        del self._entries[name]
+        self.database.drop_collection(user)
+        self._entries.pop(user)
+        self._entries.pop(BUCKETS + user, None)
         return True
+
+    def ensure_primary(self) -> None:
+        """Wait until the server takes writes, for as long as `patience`.
+
+        Raises:
+            ConnectionFailure: It does not answer.
+            ConnectionFailedError: It has stepped down, and stays a secondary.
+        """
+        await_primary(self.client, self.label, self.patience)
 
     def read(self, name: str, ids: Sequence[bytes], session: ClientSession | None = None) -> dict[bytes, bytes]:
         """Return the records that have these `_id`s now, raw, by the canonical form of their `_id`.
@@ -200,9 +291,3 @@ class Target:
                 own = id_element(record) or b"\x0a"
                 found[canonical(own[0], own[1:])] = record
         return found
-
-
-def _message(error: PyMongoError) -> str:
-    if isinstance(error, OperationFailure) and error.details:
-        return str(error.details.get("errmsg", error.code))
-    return type(error).__name__

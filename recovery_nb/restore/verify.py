@@ -1,13 +1,20 @@
-"""Proving a restore: what it wrote is there, byte for byte, and what it could not write is untouched."""
+"""Proving a restore: what it wrote is there, byte for byte, and all else is as it was before."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
+from recovery_nb.errors import BadInputError
 from recovery_nb.records.keys import canonical
-from recovery_nb.restore.files import State, has_header, open_restore
-from recovery_nb.restore.journal import Intent
-from recovery_nb.restore.rollback import read_journal
+from recovery_nb.restore.baseline import load_baseline
+from recovery_nb.restore.files import RestoreInfo, State, has_header, next_step, open_restore
+from recovery_nb.restore.journal import UNSENT, Intent, JournalReader
+from recovery_nb.restore.others import Others
+from recovery_nb.restore.ours import read_journal, undone_by
+from recovery_nb.restore.plan import Plan
 from recovery_nb.restore.shape import fingerprint
 from recovery_nb.restore.target import Target
 from recovery_nb.sources.mongodb import explained
@@ -15,12 +22,22 @@ from recovery_nb.verification import Problem, Verification
 
 __all__ = ["verify_restore"]
 
+_SETTLED = (State.DONE, State.ROLLED_BACK)
+_Wrong = tuple[int, str, str]
+"""A record's place in the plan, what is wrong with it, and where it is."""
 
-def verify_restore(restore_dir: Path, uri: str) -> Verification:
+
+def verify_restore(restore_dir: Path, uri: str, *, plan: Plan | None = None) -> Verification:
     """Compare the database with what the journal says that a restore left there. Read-only.
 
-    Restored records must have the planned fingerprint, failed ones must be as before; after a rollback all
-    must be as before. Records that others changed in the meantime are not the restore's and are not compared.
+    Restored records must have the planned fingerprint, failed ones and those that were rolled back must be as before.
+    Records that others changed in the meantime are not the restore's and are not compared. The other records of its
+    collections must be as they were when it began, unless the server's oplog tells that someone else wrote them.
+
+    Args:
+        restore_dir: The restore's folder, `<case>/restores/<restore_id>`.
+        uri: The database, `mongodb://host:port/NAME`.
+        plan: Its plan, which tells the source of a record; None for the one in the case's own folder of plans.
 
     Raises:
         BadInputError: There is no such restore.
@@ -28,15 +45,20 @@ def verify_restore(restore_dir: Path, uri: str) -> Verification:
     """
     info = open_restore(restore_dir)
     journal = read_journal(restore_dir)
-    problems: list[Problem] = []
-    checked = 0
-    if info.state is State.DONE and not (journal.ended and not journal.torn):
-        problems.append(Problem(f"damaged from byte {journal.end:,} on", str(journal.path)))
-    if info.state not in (State.DONE, State.ROLLED_BACK):
-        problems.append(Problem(f"it did not end: {info.state}", info.id))
-    if not has_header(restore_dir):
-        problems.append(Problem("it cannot be read; the journal tells what it said", f"{restore_dir / 'restore.json'}"))
-    with explained(uri), Target(uri) as target:
+    problems = list(_of_the_files(restore_dir, info, journal))
+    baseline, notes, checked = None, list[str](), 0
+    try:
+        baseline = load_baseline(restore_dir)
+    except BadInputError as error:
+        problems.append(Problem(str(error), restore_dir.name))
+    wrong: list[_Wrong] = []
+    with (
+        next_step(Path(tempfile.gettempdir()), "run the command again"),
+        explained(uri),
+        Target(uri) as target,
+        tempfile.TemporaryDirectory(prefix="recovery-nb-") as folder,
+        Others(Path(folder), baseline) if baseline else nullcontext() as others,
+    ):
         strangers = [name for name, uuid in journal.collections.items() if target.uuid(name) != uuid]
         gone = set() if info.state is State.DONE else set(journal.created)
         problems += [
@@ -44,27 +66,71 @@ def verify_restore(restore_dir: Path, uri: str) -> Verification:
             for name in strangers
             if name not in gone
         ]
+        undone = undone_by(restore_dir) if info.state is not State.ROLLED_BACK else (set(), set())
         for batch, intents in journal.batches():
-            if intents[0].collection in strangers:
+            if intents.collection in strangers:
                 continue
-            found = target.read(intents[0].collection, [intent.id for intent in intents])
+            if others:
+                others.planned(intents.collection, intents.ids)
+            found = target.read(intents.collection, intents.ids)
             for intent in intents:
                 left = journal.left.get(intent.seq)
-                if left is not None and left.outcome == "skipped":
+                if left is not None and left.outcome in ("skipped", UNSENT):
                     continue
                 checked += 1
                 there = found.get(canonical(intent.id[0], intent.id[1:]))
-                undone = info.state is State.ROLLED_BACK or left is not None
-                what = _wrong(intent, there, undone=undone, open_end=batch not in journal.settled)
-                if what:
-                    problems.append(Problem(what, f"{intent.collection}/{intent.key}"))
-    return Verification(info.id, not problems, checked, tuple(problems))
+                back = info.state is State.ROLLED_BACK or left is not None or intent.seq in undone[0]
+                open_end = batch not in journal.settled or intent.seq in undone[1]
+                if what := _wrong(intent, there, undone=back, open_end=open_end):
+                    wrong.append((intent.seq, what, f"{intent.collection}/{intent.key}"))
+        if wrong:
+            problems += _with_sources(wrong, plan or _plan_of(restore_dir, info))
+        if others and journal.torn and journal.damaged():
+            notes.append("which other records the restore wrote is not known: its journal is damaged")
+        elif others:
+            others.compare(target, uri, sessions=frozenset(info.sessions), gone=strangers)
+            problems += others.problems
+            notes += others.notes
+            checked += others.checked
+        elif any(name not in journal.created for name in journal.collections):
+            notes.append("of the other records it was not kept how they were before the restore")
+    return Verification(info.id, not problems, checked, tuple(problems), tuple(notes))
+
+
+def _of_the_files(restore_dir: Path, info: RestoreInfo, journal: JournalReader) -> Iterator[Problem]:
+    """Yield what is wrong with the restore's own files, and that it did not end."""
+    if (info.state is State.DONE and not journal.ended) or (journal.torn and (journal.ended or journal.damaged())):
+        yield Problem(f"damaged from byte {journal.end:,} on", str(journal.path))
+    if info.state not in _SETTLED:
+        step = "" if info.state is State.ROLLING_BACK else f"go on with restore --resume {info.id}, or "
+        yield Problem(f"it did not end: {info.state}; {step}undo it with rollback {info.id}", info.id)
+    if not has_header(restore_dir):
+        yield Problem("it cannot be read; the journal tells what it said", f"{restore_dir / 'restore.json'}")
 
 
 def _wrong(intent: Intent, there: bytes | None, *, undone: bool, open_end: bool) -> str:
     as_before = there == intent.before
     as_planned = there is not None and fingerprint(there) == intent.after
-    if (as_before if undone else as_planned) or (open_end and as_before):
+    if (as_before if undone else as_planned) or (open_end and (as_before or as_planned)):
         return ""
     state = "missing" if there is None else "changed"
     return f"{state}: not as it was before the restore" if undone else f"{state} since the restore"
+
+
+def _plan_of(restore_dir: Path, info: RestoreInfo) -> Plan | None:
+    try:
+        return Plan.load(restore_dir.parent.parent / "plans" / info.plan_digest[:16])
+    except BadInputError:
+        return None
+
+
+def _with_sources(wrong: Sequence[_Wrong], plan: Plan | None) -> list[Problem]:
+    """Return the problems, each with the place of its record in its source."""
+    sought = {seq for seq, _, _ in wrong}
+    places: dict[int, str] = {}
+    for rows in plan.groups() if plan else ():
+        for place in [place for place, seq in enumerate(rows.seqs) if seq in sought]:
+            source = plan.sources.get(rows.sources[place], rows.sources[place]) if plan else ""
+            member = f"/{rows.members[place]}" if rows.members[place] else ""
+            places[rows.seqs[place]] = f" (of {source}{member}, byte {rows.offsets[place]:,})"
+    return [Problem(f"{what}{places.get(seq, '')}", where) for seq, what, where in wrong]

@@ -6,13 +6,21 @@ from urllib.parse import quote, unquote
 
 from recovery_nb.errors import BadInputError
 
-__all__ = ["beside"]
+__all__ = ["beside", "name_in"]
 
 _NOT_IN_NAMES = frozenset('/\\. "$*<>:|?\0')
 _LONGEST = 63
 """Of a database's name, in bytes."""
 _BY_DATABASE = ("scram", "mongodb-cr", "plain")
 """How the mechanisms begin that look for the user in a database."""
+
+
+def name_in(address: str) -> str:
+    """Return the name of the database that an address names, "" if it names none."""
+    scheme, slashes, rest = address.partition("://")
+    if not slashes:
+        return scheme.partition(":")[2]
+    return unquote(rest.partition("?")[0].partition("/")[2])
 
 
 def beside(address: str, name: str) -> str:

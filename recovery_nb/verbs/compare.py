@@ -56,7 +56,7 @@ def compare_with(
         if not entries:
             raise BadInputError("this case has no source to compare with", hint="scan a backup or a dump")
         if as_of is None:
-            used, notes = of_one_database(entries, database.name, named)
+            used, notes = of_one_database(entries, context.called or database.name, named)
         else:
             used, notes = _state(context, entries, as_of)
         request = Request(used, collection=collection, target=target, key=tuple(key), notes=tuple(notes))
@@ -68,8 +68,9 @@ def compare_with(
 
 def _state(context: Context, entries: Sequence[SourceEntry], as_of: str) -> tuple[list[SourceEntry], list[str]]:
     """Return the state of the database at a time as the one source, and what is to be said of it."""
+    database = context.called or context.database.name
     state, notes = state_at(
-        as_of, entries, context.catalog, context.folder / "copies", database=context.database.name, emit=context.emit
+        as_of, entries, context.catalog, context.folder / "copies", database=database, emit=context.emit
     )
     context.audit.append("state written", path=str(state.path), as_of=as_of, unknown=state.unknown)
     found = catalogued(find_sources([state.path], tree=context.tree), context.catalog, emit=context.emit)

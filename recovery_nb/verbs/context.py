@@ -24,6 +24,8 @@ class Context:
     Attributes:
         folder: The case's folder, absolute.
         label: The database's URI without its secrets, "" where none was given.
+        origin: The URI of the database that the sources are of: the same, unless records go into another one.
+        called: What the sources call the database.
         emit: Hears how far the verb is.
         audit: The case's audit log.
         tree: What opens files, also compressed, encrypted or within archives.
@@ -35,6 +37,8 @@ class Context:
 
     folder: Path
     label: str
+    origin: str
+    called: str
     emit: Emit
     audit: AuditLog
     tree: Tree

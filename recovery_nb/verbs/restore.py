@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,8 +11,8 @@ from recovery_nb.audit.values import printable
 from recovery_nb.compare.model import Status
 from recovery_nb.compare.result import Comparison
 from recovery_nb.errors import BadInputError
-from recovery_nb.restore import OnConflict, Plan, RestoreResult, RollbackResult, apply, make_plan, rollback
-from recovery_nb.selection import RESTORABLE, Choice, Keys, collection_options, planned_bytes, read_keys, select
+from recovery_nb.restore import OnConflict, Plan, RestoreResult, RollbackResult, Transaction, apply, make_plan, rollback
+from recovery_nb.selection import RESTORABLE, Choice, Keys, planned_bytes, read_keys, read_query, select, structures
 from recovery_nb.verbs.context import Context
 
 __all__ = ["apply_plan", "plan_restore", "undo_restore"]
@@ -23,14 +24,19 @@ def plan_restore(
     *,
     only: Sequence[Status | str] = (Status.MISSING, Status.CHANGED),
     keys: Path | str | Keys | Iterable[Choice] | None = None,
+    query: str = "",
     on_conflict: OnConflict | str = OnConflict.SKIP,
+    mark: str = "",
+    transaction: Transaction = "",
 ) -> tuple[Plan, list[Choice]]:
     """Decide what a restore would write, as `Case.plan` describes it.
 
     Returns:
         The plan, and the choices of `keys` that no difference answers to.
     """
-    with context.audited("plan", only=[str(one) for one in only], on_conflict=str(on_conflict)) as outcome:
+    details = {"query": query, "mark": mark, "transaction": transaction}
+    said = {name: value for name, value in details.items() if value}
+    with context.audited("plan", only=[str(one) for one in only], on_conflict=str(on_conflict), **said) as outcome:
         comparison = comparison or context.latest()
         statuses = [status for status in RESTORABLE if status.value in set(map(str, only))]
         if unknown := {str(one) for one in only} - {status.value for status in RESTORABLE}:
@@ -39,10 +45,14 @@ def plan_restore(
             )
         wanted = read_keys(Path(keys)) if isinstance(keys, str | Path) else keys
         chosen = wanted if isinstance(wanted, Keys) or wanted is None else Keys.of(wanted)
+        asked = read_query(query) if query else None
+        pick = partial(select, comparison, context.database, statuses=statuses, keys=chosen, query=asked)
+        chosen_of = {one.collection for one in pick()} if chosen or asked else None
         plan = make_plan(
-            select(comparison, context.database, statuses=statuses, keys=chosen), context.folder / "plans",
-            database=context.database.label, on_conflict=OnConflict(on_conflict),
+            pick(), context.folder / "plans", database=context.database.label, on_conflict=OnConflict(on_conflict),
             sources={entry.id: printable(entry.path) for entry in comparison.sources.values()},
+            structures=structures(comparison, context.database, only=chosen_of), mark=mark,
+            marked_at=time.time_ns() // 1_000_000 if mark else 0, transaction=transaction,
         )  # fmt: skip
         unmatched = chosen.unmatched if chosen else []
         if chosen and not chosen.matched:
@@ -62,7 +72,6 @@ def apply_plan(
     plan: Plan,
     comparison: Comparison | None = None,
     *,
-    transaction: bool = False,
     dry_run: bool = False,
 ) -> RestoreResult:
     """Apply a plan under a journal, or preview it, as `Case.restore` describes it."""
@@ -75,8 +84,7 @@ def apply_plan(
     with context.audited("restore preview" if dry_run else "restore", plan=plan.digest) as outcome:
         result = apply(
             plan, context.address(), payload=partial(planned_bytes, comparison),
-            folder=context.folder / "restores", transaction=transaction,
-            dry_run=dry_run, emit=context.emit, options=collection_options(comparison),
+            folder=context.folder / "restores", dry_run=dry_run, comparison=comparison.summary.id, emit=context.emit,
         )  # fmt: skip
         outcome.update(
             restore_id=result.restore_id, restored=result.restored, skipped=result.skipped, failed=result.failed

@@ -56,7 +56,7 @@ def _copied(context: Context, name: str) -> Path:
 
 
 def _opened(context: Context, uri: str) -> Database:
-    return Database(context.resolve(uri), label=redact_uri(uri) if uri else context.label)
+    return Database(context.resolve(uri or context.origin), label=redact_uri(uri) if uri else context.label)
 
 
 def scan_facts(scan: Scan) -> dict[str, object]:

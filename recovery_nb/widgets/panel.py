@@ -186,8 +186,9 @@ class RestorePanel:
         self._refresh()
 
     def _preview(self) -> None:
-        plan = self.case.plan(self.comparison, keys=self.picking.choices(), on_conflict=self.conflict.value)
-        found = self.case.restore(plan, self.comparison, transaction=self.transaction, dry_run=True)
+        plan = self.case.plan(self.comparison, keys=self.picking.choices(), on_conflict=self.conflict.value,
+                              transaction="batch" if self.transaction else "")  # fmt: skip
+        found = self.case.restore(plan, self.comparison, dry_run=True)
         self.plan, self._previewed = plan, (self.picking.revision, self.conflict.value)
         self.confirm.value = ""
         self._keep("Preview", join(views.planned(plan), views.preview(found)))
@@ -203,7 +204,7 @@ class RestorePanel:
             raise ConflictError("the plan is not the one that was previewed", hint="preview again")
         # A plan is applied once: a second click finds none.
         self.plan = None
-        self.result = self.case.restore(plan, self.comparison, transaction=self.transaction)
+        self.result = self.case.restore(plan, self.comparison)
         self._keep("Restore", views.restored(self.case, self.result))
         checked = self.case.verify(self.result.restore_id)
         self._keep("Verification", views.verified(checked))

@@ -125,7 +125,7 @@ def test_backups_compare_and_verify(lossy: Cli, layout: str) -> None:
     assert lossy("compare", taken.json["path"], "--json").code == 0
     assert lossy("verify", taken.json["path"], "--json").json["ok"]
     path = Path(taken.json["path"])
-    victim = path if path.is_file() else next(path.rglob("conversations.bson"))
+    victim = path if path.is_file() else next(path.rglob("conversations.bson.zst"))
     damaged = bytearray(victim.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     victim.write_bytes(damaged)

@@ -96,8 +96,8 @@ class Workbench:
             self.select(records, collection), self.plans, database=self.name, on_conflict=on_conflict, **more
         )
 
-    def payload(self, writes: Sequence[Write]) -> list[bytes]:
-        return [self.source[write.collection, write.ref.offset] for write in writes]
+    def payload(self, rows: Sequence[Write]) -> list[bytes]:
+        return [self.source[write.collection, write.ref.offset] for write in rows]
 
     def apply(self, plan: Plan, **more: Any) -> RestoreResult:
         return apply(plan, self.uri, **{"payload": self.payload, "folder": self.restores, **more})

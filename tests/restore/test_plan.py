@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import bson
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from bson import Int64, ObjectId, Regex
+from bson import DatetimeMS, Int64, ObjectId, Regex
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +21,7 @@ from recovery_nb.errors import BadInputError, ConflictError
 from recovery_nb.records.batch import Ref
 from recovery_nb.records.elements import build, id_element, split
 from recovery_nb.restore import Action, OnConflict, Plan, Selected, Write, make_plan
+from recovery_nb.restore.rows import canonical_bytes
 from recovery_nb.restore.shape import fingerprint, has_empty_timestamp, merged, refusal, settled
 
 
@@ -71,12 +76,14 @@ class TestDecisions:
     def test_a_record_of_several_versions_waits_until_one_is_named(self, tmp_path: Path) -> None:
         for current in (None, {"_id": 1, "v": 2}):
             write = decide(
-                tmp_path, chosen({"_id": 1, "v": 1}, current, hold="s holds several versions"), OnConflict.REPLACE
+                tmp_path,
+                chosen({"_id": 1, "v": 1}, current, hold="s holds several versions; name one"),
+                OnConflict.REPLACE,
             )
             assert write is not None
             assert (write.action, write.reason) == (
                 Action.SKIP,
-                "s holds several versions; name the one to take in a keys file",
+                "s holds several versions; name one",
             )
 
     def test_a_merge_that_adds_nothing_is_skipped(self, tmp_path: Path) -> None:
@@ -153,6 +160,117 @@ class TestAPlanOnDisk:
         (plan.path / "plan.parquet").write_bytes(b"PAR1")
         with pytest.raises(BadInputError, match="no plan can be read"):
             Plan.load(plan.path)
+
+    def test_all_that_a_restore_is_told_is_under_the_digest(self, tmp_path: Path) -> None:
+        told: dict[str, Any] = {
+            "structures": {"things": '{"options": {}}'}, "mark": "restored_at", "marked_at": 7, "transaction": "batch",
+        }  # fmt: skip
+        plan = make_plan(self.selection(10), tmp_path, database="db", **told)
+        loaded = Plan.load(plan.path)
+        assert {name: getattr(loaded, name) for name in told} == told
+        digests = {plan.digest}
+        for name, other in {"structures": {}, "mark": "at", "marked_at": 8, "transaction": "plan"}.items():
+            digests.add(make_plan(self.selection(10), tmp_path, database="db", **{**told, name: other}).digest)
+        assert len(digests) == 5
+
+    def test_of_an_earlier_version_is_to_be_made_again(self, tmp_path: Path) -> None:
+        plan = make_plan(self.selection(10), tmp_path, database="db")
+        header = json.loads((plan.path / "plan.json").read_text())
+        (plan.path / "plan.json").write_text(json.dumps(header | {"version": 1}))
+        with pytest.raises(BadInputError, match=r"is of version 1.*make the plan again"):
+            Plan.load(plan.path)
+
+    @pytest.mark.parametrize("name", ["after", "id", "before"])
+    def test_whose_rows_no_plan_has_is_not_loaded_though_its_digest_be_right(self, tmp_path: Path, name: str) -> None:
+        plan = make_plan(self.selection(10), tmp_path, database="db")
+        table = pq.read_table(plan.path / "plan.parquet")
+        forged = table.set_column(table.schema.get_field_index(name), name, pa.array([b""] * 10))
+        pq.write_table(forged, plan.path / "plan.parquet")
+        with pytest.raises(BadInputError, match="no plan can be read"):
+            Plan.load(plan.path)
+        with pytest.raises(BadInputError, match="no plan can be read"):
+            list(plan.writes())
+
+    def test_that_goes_away_while_it_is_read_is_said_in_one_line(self, tmp_path: Path) -> None:
+        plan = make_plan(self.selection(10), tmp_path, database="db")
+        (plan.path / "plan.parquet").unlink()
+        with pytest.raises(BadInputError, match="no plan can be read"):
+            list(plan.writes())
+
+
+class TestSelectedTwice:
+    def test_the_first_is_written(self, tmp_path: Path) -> None:
+        values = [*range(10_005), 3, Int64(10_004), 10_006]
+        plan = make_plan((chosen({"_id": one}) for one in values), tmp_path, database="db")
+        assert Plan.load(plan.path) == plan
+        skipped = [(write.seq, write.reason) for write in plan.writes() if not write.writes]
+        reason = "selected twice: the plan writes this _id already"
+        assert skipped == [(10_005, reason), (10_006, reason)]
+        assert plan.counts == {Action.INSERT: 10_006, Action.SKIP: 2}
+
+    def test_in_two_collections_is_two_records(self, tmp_path: Path) -> None:
+        both = [chosen({"_id": 1}), replace(chosen({"_id": 1}), collection="others")]
+        assert make_plan(both, tmp_path, database="db").to_write == 2
+
+    def test_what_is_only_skipped_stands_in_nobodys_way(self, tmp_path: Path) -> None:
+        plan = make_plan([chosen({"_id": 1}, hold="several"), chosen({"_id": 1})], tmp_path, database="db")
+        assert [write.action for write in plan.writes()] == [Action.SKIP, Action.INSERT]
+
+
+class TestMarking:
+    def test_what_will_be_there_is_known_to_the_bit(self, tmp_path: Path) -> None:
+        write = decide(tmp_path, chosen({"_id": 1, "v": 1}), mark="at", marked_at=5)
+        assert write is not None
+        stamped = bson.encode({"_id": 1, "v": 1, "at": DatetimeMS(5)})
+        assert (write.after, write.size) == (fingerprint(stamped), len(stamped))
+
+    def test_what_is_there_already_needs_none(self, tmp_path: Path) -> None:
+        assert decide(tmp_path, chosen({"_id": 1}, {"_id": 1}), mark="at", marked_at=5) is None
+        merge = chosen({"_id": 1}, {"_id": 1, "v": 2})
+        skipped = decide(tmp_path, merge, OnConflict.MERGE, mark="at", marked_at=5)
+        assert skipped is not None
+        assert skipped.reason == "it adds nothing"
+
+    def test_a_name_that_no_field_may_have_is_refused_before_anything_is_read(self, tmp_path: Path) -> None:
+        with pytest.raises(BadInputError, match="cannot be the name"):
+            make_plan(iter([]), tmp_path, database="db", mark="_id")
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestBatches:
+    @given(
+        actions=st.lists(st.tuples(st.sampled_from("wws"), st.sampled_from("ab"), st.integers(1, 60)), max_size=40),
+        most=st.integers(1, 6),
+    )
+    def test_write_to_one_collection_each_and_are_bounded(
+        self, tmp_path_factory: pytest.TempPathFactory, actions: list[tuple[str, str, int]], most: int
+    ) -> None:
+        selection = [
+            replace(chosen({"_id": one, "v": "x" * size}, hold="" if kind == "w" else "several"), collection=name)
+            for one, (kind, name, size) in enumerate(actions)
+        ]
+        plan = make_plan(selection, tmp_path_factory.mktemp("plans"), database="db")
+        batches = list(plan.batches(most, 100))
+        assert [write for batch in batches for write in batch] == list(plan.writes())
+        for batch in batches:
+            written = [write for write in batch if write.writes]
+            assert len({write.collection for write in written}) <= 1
+            assert len(written) <= most
+            assert len(written) <= 1 or sum(write.size for write in written) <= 100
+        for one, next_one in pairwise([batch for batch in batches if any(write.writes for write in batch)]):
+            last, first = [w for w in one if w.writes], next(w for w in next_one if w.writes)
+            full = len(last) == most or sum(write.size for write in last) + first.size > 100
+            assert full or first.collection != last[0].collection  # nothing is cut without a need
+
+
+COLUMNS = st.lists(st.text()) | st.lists(st.binary() | st.none()) | st.lists(st.integers(-(2**63), 2**63 - 1))
+
+
+@given(one=COLUMNS, other=COLUMNS)
+def test_columns_of_other_values_have_other_bytes(one: list[Any], other: list[Any]) -> None:
+    same_kind = {type(value) for value in [*one, *other]} in ({str}, {int}, {bytes}, {bytes, type(None)})
+    if same_kind and len(one) == len(other):
+        assert (canonical_bytes(one) == canonical_bytes(other)) == (one == other)
 
 
 VALUES = st.recursive(

@@ -3,57 +3,18 @@
 from __future__ import annotations
 
 import random
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
 import bson
 import pytest
+from bson.json_util import loads
 
 from recovery_nb.errors import BadInputError
-from recovery_nb.restore import OnConflict, State, list_restores
+from recovery_nb.restore import OnConflict, State, list_restores, resume
 from recovery_nb.restore.journal import JournalReader
 
-CHILD = """
-import sys
-from pathlib import Path
-from recovery_nb.records.elements import split
-from recovery_nb.restore import Plan, apply, rollback
-
-verb, uri, folder, what = sys.argv[1:]
-if verb == "apply":
-    records = split((Path(folder) / "source.bson").read_bytes())
-    apply(Plan.load(Path(what)), uri, payload=lambda writes: [records[one.ref.offset] for one in writes],
-          folder=Path(folder) / "restores", batch=40)
-else:
-    rollback(Path(folder) / "restores" / what, uri)
-"""
-
-
-def things(bench: Any, count: int) -> tuple[list[bytes], list[bytes]]:
-    """Records in the database, and the selection: half of it replaces those, half of it is missing."""
-    made = random.Random(count)
-    live = [{"_id": one, "v": "live", "x": made.random()} for one in range(0, count, 2)]
-    bench.put(live)
-    planned = [bson.encode({"_id": one, "v": "planned", "x": made.randbytes(40)}) for one in range(count)]
-    return bench.raw(), planned
-
-
-def kill_when(path: Path, size: int, *command: str) -> None:
-    """Run a child and kill it as soon as a file has reached a size."""
-    child = subprocess.Popen([sys.executable, "-c", CHILD, *command], stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 30
-    while child.poll() is None and time.monotonic() < deadline:
-        found = next(iter(path.parent.glob(path.name)), None) if path.parent.exists() else None
-        found = found or next(iter(path.parent.parent.glob(f"*/{path.name}")), None)
-        if found is not None and found.stat().st_size >= size:
-            break
-    child.send_signal(signal.SIGKILL)
-    _, complaint = child.communicate(timeout=10)
-    assert complaint == b""
+from .ends import kill_when, stop_after, things
 
 
 def test_five_thousand_mixed_writes_leave_no_trace(bench: Any) -> None:
@@ -117,6 +78,89 @@ def test_what_others_wrote_since_is_left_alone(bench: Any) -> None:
     forced = bench.rollback(result.restore_id, force=True)
     assert (forced.reverted, forced.unchanged) == (3, 7)
     assert bench.raw() == before
+
+
+def test_what_it_refuses_is_shown_as_it_was_and_as_it_is(bench: Any) -> None:
+    bench.put([{"_id": 0, "v": "live"}])
+    result = bench.apply(bench.plan([{"_id": n, "v": "planned"} for n in range(2)], on_conflict=OnConflict.REPLACE))
+    collection = bench.client[bench.name].things
+    collection.update_one({"_id": 0}, {"$set": {"v": "theirs"}})
+    collection.update_one({"_id": 1}, {"$set": {"v": "theirs"}})
+    undone = bench.rollback(result.restore_id)
+    shown = {(one.key, *(text and loads(text)["v"] for text in (one.planned, one.found))) for one in undone.errors}
+    assert shown == {
+        ("0", "live", "theirs"),
+        ("1", "", "theirs"),
+    }
+
+
+class TestByKeys:
+    def some(self, collection: str, key: str) -> bool:
+        return collection == "things" and int(key) % 3 == 0
+
+    def test_only_what_is_chosen_is_undone_and_the_rest_later(self, bench: Any) -> None:
+        before, planned = things(bench, 30)
+        old = {bson.decode(one)["_id"]: one for one in before}
+        made = bench.apply(bench.plan(planned, on_conflict=OnConflict.REPLACE)).restore_id
+        undone = bench.rollback(made, keys=self.some)
+        assert (undone.reverted, undone.unchanged, undone.partial) == (10, 0, True)
+        expected = [old.get(n) if n % 3 == 0 else planned[n] for n in range(30)]
+        assert bench.raw() == [one for one in expected if one is not None]
+        assert (bench.verify(made).ok, bench.verify(made).checked) == (True, 30)
+        (info,) = list_restores(bench.restores)
+        assert (info.state, info.counts["restored"]) == (State.DONE, 30)
+        rest = bench.rollback(made)
+        assert (rest.reverted, rest.unchanged) == (20, 10)
+        assert bench.raw() == before
+        assert bench.verify(made).ok
+
+    def test_what_is_undone_must_stay_so_and_the_rest_as_planned(self, bench: Any) -> None:
+        _, planned = things(bench, 30)
+        made = bench.apply(bench.plan(planned, on_conflict=OnConflict.REPLACE)).restore_id
+        bench.rollback(made, keys=self.some)
+        collection = bench.client[bench.name].things
+        collection.update_many({"_id": {"$in": [0, 1]}}, {"$set": {"v": "theirs"}})
+        assert {(one.where, one.what.partition(" (")[0]) for one in bench.verify(made).problems} == {
+            ("things/0", "changed: not as it was before the restore"),
+            ("things/1", "changed since the restore"),
+        }
+
+    def test_a_restore_that_did_not_end_is_resumed_without_what_was_undone(self, bench: Any) -> None:
+        _, planned = things(bench, 30)
+        plan = bench.plan(planned, on_conflict=OnConflict.REPLACE)
+        stopped = stop_after(bench, plan, 1)
+        written = [n for n, one in enumerate(planned) if one in bench.raw() and n % 3 == 0]
+        assert bench.rollback(stopped, keys=self.some).reverted == len(written) > 0
+        assert list_restores(bench.restores)[0].state is State.INTERRUPTED
+        result = resume(bench.restores / stopped, bench.uri, plan=plan, payload=bench.payload)
+        assert (result.restored, result.outcomes["skipped"]) == (30 - len(written), {"rolled back": len(written)})
+        assert bench.verify(stopped).ok
+
+    def test_no_collection_is_dropped(self, bench: Any) -> None:
+        made = bench.apply(bench.plan([{"_id": 0}])).restore_id
+        assert (bench.rollback(made, keys=self.some).dropped, bench.raw()) == ([], [])
+        assert bench.rollback(made).dropped == ["things"]
+
+
+def test_views_and_time_series_that_it_made_are_dropped_if_they_hold_nothing(bench: Any) -> None:
+    structures = {
+        "seen": '{"options": {"viewOn": "things", "pipeline": []}, "indexes": []}',
+        "series": '{"options": {"timeseries": {"timeField": "t"}}, "indexes": []}',
+        "busy": '{"options": {"timeseries": {"timeField": "t"}}, "indexes": []}',
+    }
+    database = bench.client[bench.name]
+    made = bench.apply(bench.plan([{"_id": 0}], structures=structures)).restore_id
+    database.busy.insert_one({"t": datetime(2025, 1, 1, tzinfo=UTC)})
+    assert set(bench.rollback(made).dropped) == {"things", "seen", "series"}
+    assert database.busy.count_documents({}) == 1
+
+
+def test_every_session_that_may_have_written_is_known(bench: Any) -> None:
+    made = bench.apply(bench.plan([{"_id": 0}])).restore_id
+    (info,) = list_restores(bench.restores)
+    bench.rollback(made)
+    (after,) = list_restores(bench.restores)
+    assert set(info.sessions) < set(after.sessions)
 
 
 def test_what_a_rollback_removes_is_kept(bench: Any) -> None:

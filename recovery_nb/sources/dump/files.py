@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from bson.codec_options import DatetimeConversion
 from recovery_nb.errors import DamagedSourceError, RecoveryError
 from recovery_nb.records.batch import MAX_RECORD_BYTES, Damage, RecordBatch, Ref
 from recovery_nb.records.salvage import leading_fields
-from recovery_nb.sources.base import AS_OF, Header, Kind, Typing
+from recovery_nb.sources.base import AS_OF, BATCH_BYTES, Header, Kind, Typing
 from recovery_nb.sources.content import MANIFEST, Content, File, Folder
 from recovery_nb.sources.dump.framing import frame, is_whole
 
@@ -79,8 +79,8 @@ class BsonSource:
             DamagedSourceError: There is no record (any more).
         """
         content = self.file.open()
-        for ref in refs:
-            yield fetched(content, ref, self.path)
+        for run in _runs(refs):
+            yield from _fetched_together(content, run, self.path)
 
 
 class DumpSource:
@@ -161,12 +161,13 @@ class DumpSource:
         """
         members = {file.name: file for file in self._members()}
         opened: dict[str, Content] = {}
-        for ref in refs:
-            if ref.member not in members:
-                raise DamagedSourceError(f"{self.path} holds no {ref.member or 'unnamed member'}", hint="scan it again")
-            if ref.member not in opened:
-                opened = {ref.member: members[ref.member].open()}
-            yield fetched(opened[ref.member], ref, members[ref.member].path)
+        for run in _runs(refs):
+            name = run[0].member
+            if name not in members:
+                raise DamagedSourceError(f"{self.path} holds no {name or 'unnamed member'}", hint="scan it again")
+            if name not in opened:
+                opened = {name: members[name].open()}
+            yield from _fetched_together(opened[name], run, members[name].path)
 
     def _members(self) -> list[File]:
         return [file for file in self._folder.files if file.name.endswith(_BSON)]
@@ -223,6 +224,33 @@ def _optime(value: object) -> tuple[int, int] | None:
     if isinstance(value, list) and len(value) == 2 and all(isinstance(part, int) for part in value):
         return int(value[0]), int(value[1])
     return None
+
+
+def _runs(refs: Iterable[Ref]) -> Iterator[list[Ref]]:
+    """Yield references in runs of those that lie one behind the other: they are read at once."""
+    run: list[Ref] = []
+    size = 0
+    for ref in refs:
+        last = run[-1] if run else ref
+        adjoins = ref.offset == last.offset + last.length and ref.member == last.member
+        if run and not (adjoins and 0 < ref.length <= BATCH_BYTES - size and not (ref.partial or last.partial)):
+            yield run
+            run, size = [], 0
+        run.append(ref)
+        size += ref.length
+    if run:
+        yield run
+
+
+def _fetched_together(content: Content, run: Sequence[Ref], path: Path) -> Iterator[bytes]:
+    if len(run) == 1:
+        yield fetched(content, run[0], path)
+        return
+    start = run[0].offset
+    found = content.read_at(start, run[-1].offset + run[-1].length - start)
+    for ref in run:
+        record = found[ref.offset - start : ref.offset - start + ref.length]
+        yield record if is_whole(record) else fetched(content, ref, path)
 
 
 def fetched(content: Content, ref: Ref, path: Path) -> bytes:

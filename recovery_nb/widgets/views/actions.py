@@ -43,7 +43,15 @@ def preview(result: RestoreResult) -> Markup:
         text, tone = f"{done}{pieces(result.failed, 'record')} of {result.planned:,} could not be written.", "partial"
     else:
         text, tone = f"{done}all of {pieces(result.planned, 'record')} can be written.", "success"
-    return join(answer(text, tone=tone), _problems(result))
+    foreseen = [
+        [outcome, reason, count] for outcome, reasons in result.outcomes.items() for reason, count in reasons.items()
+    ]
+    return join(
+        answer(text, tone=tone),
+        table(["would be", "because", "records"], foreseen, total=len(foreseen)) if foreseen else "",
+        _problems(result),
+        *(answer(note) for note in result.notes),
+    )
 
 
 def restored(case: Case, result: RestoreResult | None) -> Markup:

@@ -1,0 +1,105 @@
+"""Proving a restore: each thing that is not as it should be is named, with where it is and where it came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from recovery_nb.errors import BadInputError, ConflictError, ConnectionFailedError, RecoveryError
+from recovery_nb.restore import OnConflict, State, list_restores
+from recovery_nb.restore.files import locked, next_step
+
+from .ends import stop_after, things
+
+
+@pytest.fixture
+def restored(bench: Any) -> str:
+    bench.put([{"_id": one, "v": "live"} for one in range(10)])
+    plan = bench.plan(
+        [{"_id": one, "v": "planned"} for one in range(20)], on_conflict=OnConflict.REPLACE,
+        sources={"memory": "/backups/shop.bson"},
+    )  # fmt: skip
+    return str(bench.apply(plan).restore_id)
+
+
+def test_what_it_wrote_and_what_it_left_are_checked(bench: Any, restored: str) -> None:
+    found = bench.verify(restored)
+    assert (found.ok, found.checked, found.problems, found.target) == (True, 20, (), restored)
+
+
+def test_a_record_that_is_not_as_planned_is_named_with_its_place_in_the_source(bench: Any, restored: str) -> None:
+    collection = bench.client[bench.name].things
+    collection.update_one({"_id": 3}, {"$set": {"v": 1}})
+    collection.delete_one({"_id": 14})
+    assert [(one.where, one.what) for one in bench.verify(restored).problems] == [
+        ("things/3", "changed since the restore (of /backups/shop.bson, byte 3)"),
+        ("things/14", "missing since the restore (of /backups/shop.bson, byte 14)"),
+    ]
+
+
+def test_without_the_plan_the_record_is_named_all_the_same(bench: Any, restored: str) -> None:
+    for path in bench.plans.rglob("*"):
+        if path.is_file():
+            path.unlink()
+    bench.client[bench.name].things.delete_one({"_id": 14})
+    assert [(one.where, one.what) for one in bench.verify(restored).problems] == [
+        ("things/14", "missing since the restore")
+    ]
+
+
+def test_a_restore_that_did_not_end_says_how_to_go_on(bench: Any) -> None:
+    _, planned = things(bench, 30)
+    stopped = stop_after(bench, bench.plan(planned, on_conflict=OnConflict.REPLACE), 1)
+    (problem,) = bench.verify(stopped).problems
+    assert problem.what == (
+        f"it did not end: interrupted; go on with restore --resume {stopped}, or undo it with rollback {stopped}"
+    )
+
+
+def test_a_changed_journal_is_a_problem_also_of_a_restore_that_did_not_end(bench: Any) -> None:
+    _, planned = things(bench, 60)
+    stopped = stop_after(bench, bench.plan(planned, on_conflict=OnConflict.REPLACE), 4)
+    path = bench.restores / stopped / "journal.bson"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-30])  # torn, as by a kill
+    assert len(bench.verify(stopped).problems) == 1
+    path.write_bytes(whole[: len(whole) // 2] + b"!" + whole[len(whole) // 2 + 1 :])
+    found = bench.verify(stopped)
+    assert [one.where for one in found.problems] == [str(path), stopped]
+    assert found.notes == ("which other records the restore wrote is not known: its journal is damaged",)
+
+
+def test_a_collection_that_was_made_anew_is_named(bench: Any, restored: str) -> None:
+    records = bench.raw()
+    bench.client[bench.name].drop_collection("things")
+    bench.put(records)
+    (problem,) = bench.verify(restored).problems
+    assert problem.where.endswith("/things")
+
+
+def test_another_restore_at_work_is_named(bench: Any, restored: str) -> None:
+    (info,) = list_restores(bench.restores)
+    info.save(State.APPLYING, {})
+    plan = bench.plan([{"_id": 50}])
+    with locked(bench.restores), pytest.raises(ConflictError, match=rf"{restored} \(applying\).*verify {restored}"):
+        bench.apply(plan)
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (ConnectionFailedError("lost", hint="run the command again"), "lost; go on with it"),
+        (ConnectionFailedError("no longer the primary", hint="wait for it"),
+         "no longer the primary; wait for it, then go on with it"),
+        (RecoveryError("the journal is full", hint="make room there"),
+         "the journal is full; make room there, then go on with it"),
+        (OSError(28, "No space left on device", "restore.json"),
+         "restore.json cannot be written or read (No space left on device); make room there, then go on with it"),
+        (BadInputError("not a plan", hint="make another"), "not a plan; make another"),
+    ],
+)  # fmt: skip
+def test_what_stops_a_restore_on_its_way_says_how_to_go_on(bench: Any, raised: Exception, told: str) -> None:
+    with pytest.raises(RecoveryError) as caught, next_step(bench.restores, "go on with it"):
+        raise raised
+    assert str(caught.value) == told
