@@ -273,13 +273,34 @@ class Case:
             self.restored = result
         return result
 
-    def rollback(self, restore_id: str) -> RollbackResult:
+    def resume(self, restore_id: str) -> RestoreResult:
+        """Finish a restore that was interrupted: what was under way is looked at, the rest of its plan is written.
+
+        Raises:
+            RecoveryError: The case knows no such restore, it was rolled back, or the server went away again.
+        """
+        self.restored = verbs.finish_restore(self._context, restore_id)
+        return self.restored
+
+    def rollback(
+        self,
+        restore_id: str,
+        *,
+        keys: Path | str | Keys | Iterable[Choice] | None = None,
+        force: bool = False,
+    ) -> RollbackResult:
         """Undo a restore from its journal; what others have written since is left alone and said.
+
+        Args:
+            restore_id: The restore.
+            keys: Only these records: a keys file, or choices.
+            force: Undo what others have written since, too.
 
         Raises:
             BadInputError: The case knows no such restore.
         """
-        return verbs.undo_restore(self._context, restore_id)
+        result, self.unmatched = verbs.undo_restore(self._context, restore_id, keys=keys, force=force)
+        return result
 
     def restores(self) -> list[str]:
         """Return the ids of the case's restores, the newest last."""

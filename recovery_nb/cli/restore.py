@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from recovery_nb.cli.console import Console
-from recovery_nb.cli.options import AsOf, Collection, Key, Sources, Target, listed
+from recovery_nb.cli.options import AsOf, Collection, Key, Target, listed
 from recovery_nb.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ class _OnConflict(StrEnum):
 
 def restore(
     context: typer.Context,
-    sources: Sources,
+    sources: Annotated[
+        list[str] | None, typer.Argument(metavar="[SOURCE…]", help="Backups, exports, dumps, logs, folders, oplog:.")
+    ] = None,
     collection: Collection = "",
     target_collection: Target = "",
     only: Annotated[
@@ -56,9 +58,14 @@ def restore(
     as_of: AsOf = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and check, write nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    resume: Annotated[str, typer.Option(help="Finish this restore, which was interrupted.", metavar="ID")] = "",
 ) -> int:
     """Plan a restore and apply it: missing records come back, nothing else is touched unless asked for."""
     console: Console = context.obj.console
+    if resume:
+        return _resume(context, resume, sources or [], confirmed=yes)
+    if not sources:
+        raise BadInputError("no source was named", hint="name a backup, or an interrupted restore with --resume ID")
     if not listed(only):
         raise BadInputError("--only names no difference", hint="choose of missing, changed, equivalent")
     if not (yes or dry_run or sys.stdin.isatty()):
@@ -106,18 +113,48 @@ def restore(
     return 1 if unmatched or unread else 0
 
 
-def rollback(context: typer.Context, restore_id: Annotated[str, typer.Argument(metavar="RESTORE_ID")]) -> int:
+def _resume(context: typer.Context, restore_id: str, sources: list[str], *, confirmed: bool) -> int:
+    """Finish a restore that was interrupted, and verify all of it."""
+    console: Console = context.obj.console
+    if sources:
+        raise BadInputError("a restore is resumed from its own sources", hint=f"run restore --resume {restore_id}")
+    if not confirmed:
+        if not sys.stdin.isatty():
+            raise BadInputError("a restore writes to the database", hint="confirm with --yes")
+        typer.confirm(f"Write what is left of {restore_id}?", abort=True, err=True)
+    with console.progress() as emit, context.obj.open(emit) as case:
+        result = case.resume(restore_id)
+        checked = case.verify(result.restore_id)
+    console.document({**_restored(result), "verification": checked.as_dict()})
+    console.say(f"{result.restored:,} restored, {result.skipped:,} skipped, {result.failed:,} failed in all of it")
+    for problem in [*result.errors, *result.conflicts][:20]:
+        console.say(f"  {problem.collection}/{problem.key}: {problem.reason}")
+    for note in result.notes:
+        console.say(f"  {note}")
+    console.say(f"verified: {checked.checked:,} records, {len(checked.problems):,} problems")
+    return 0 if result.success and not result.failed and checked.ok else 3
+
+
+def rollback(
+    context: typer.Context,
+    restore_id: Annotated[str, typer.Argument(metavar="RESTORE_ID")],
+    keys: Annotated[Path | None, typer.Option(help="Only the records that this file names.", metavar="FILE")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Undo what others have written since, too.")] = False,
+) -> int:
     """Undo a restore; what others have written since is left alone and said."""
     console: Console = context.obj.console
     with console.progress() as emit, context.obj.open(emit) as case:
-        result = case.rollback(restore_id)
-    console.document(asdict(result))
+        result = case.rollback(restore_id, keys=keys, force=force)
+        unmatched = [choice.key for choice in case.unmatched]
+    console.document({**asdict(result), "unmatched": unmatched})
     console.say(f"{result.reverted:,} reverted, {result.skipped:,} left alone, {result.failed:,} failed")
     for problem in result.errors[:20]:
         console.say(f"  {problem.collection}/{problem.key}: {problem.reason}")
+    for one in unmatched[:20]:
+        console.say(f"  {one}: this restore wrote no such record")
     if result.already:
         console.say("it was rolled back before")
-    return 3 if result.failed else 1 if result.skipped else 0
+    return 3 if result.failed else 1 if result.skipped or unmatched else 0
 
 
 def _restored(result: Any) -> dict[str, Any]:

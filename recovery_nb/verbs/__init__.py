@@ -6,7 +6,7 @@ from recovery_nb.verbs.backup import take_backup
 from recovery_nb.verbs.compare import compare_with, newest_comparison
 from recovery_nb.verbs.context import Context
 from recovery_nb.verbs.report import count_records, tell
-from recovery_nb.verbs.restore import apply_plan, plan_restore, undo_restore
+from recovery_nb.verbs.restore import apply_plan, finish_restore, plan_restore, undo_restore
 from recovery_nb.verbs.scan import nothing_readable, scan_facts, scan_sources
 from recovery_nb.verbs.servers import Servers
 from recovery_nb.verbs.verify import check
@@ -18,6 +18,7 @@ __all__ = [
     "check",
     "compare_with",
     "count_records",
+    "finish_restore",
     "newest_comparison",
     "nothing_readable",
     "plan_restore",

@@ -11,11 +11,22 @@ from recovery_nb.audit.values import printable
 from recovery_nb.compare.model import Status
 from recovery_nb.compare.result import Comparison
 from recovery_nb.errors import BadInputError
-from recovery_nb.restore import OnConflict, Plan, RestoreResult, RollbackResult, Transaction, apply, make_plan, rollback
+from recovery_nb.restore import (
+    OnConflict,
+    Plan,
+    RestoreResult,
+    RollbackResult,
+    Transaction,
+    apply,
+    make_plan,
+    open_restore,
+    resume,
+    rollback,
+)
 from recovery_nb.selection import RESTORABLE, Choice, Keys, planned_bytes, read_keys, read_query, select, structures
 from recovery_nb.verbs.context import Context
 
-__all__ = ["apply_plan", "plan_restore", "undo_restore"]
+__all__ = ["apply_plan", "finish_restore", "plan_restore", "undo_restore"]
 
 
 def plan_restore(
@@ -43,8 +54,7 @@ def plan_restore(
             raise BadInputError(
                 f"{', '.join(sorted(unknown))} cannot be restored", hint="choose of missing, changed, equivalent"
             )
-        wanted = read_keys(Path(keys)) if isinstance(keys, str | Path) else keys
-        chosen = wanted if isinstance(wanted, Keys) or wanted is None else Keys.of(wanted)
+        chosen = _chosen(keys)
         asked = read_query(query) if query else None
         pick = partial(select, comparison, context.database, statuses=statuses, keys=chosen, query=asked)
         chosen_of = {one.collection for one in pick()} if chosen or asked else None
@@ -92,11 +102,52 @@ def apply_plan(
     return result
 
 
-def undo_restore(context: Context, restore_id: str) -> RollbackResult:
-    """Undo a restore from its journal, as `Case.rollback` describes it."""
-    with context.audited("rollback", restore_id=restore_id) as outcome:
-        if Path(restore_id).name != restore_id:
-            raise BadInputError(f"{restore_id!r} is no restore's id", hint="name one as the restore printed it")
-        result = rollback(context.folder / "restores" / restore_id, context.address(), emit=context.emit)
-        outcome.update(reverted=result.reverted, skipped=result.skipped, failed=result.failed)
+def finish_restore(context: Context, restore_id: str) -> RestoreResult:
+    """Finish a restore that was interrupted, as `Case.resume` describes it."""
+    with context.audited("resume", restore_id=restore_id) as outcome:
+        folder = _folder_of(context, restore_id)
+        info = open_restore(folder)
+        plan = Plan.load(context.folder / "plans" / info.plan_digest[:16])
+        comparison = Comparison.load(context.folder / "comparisons" / info.comparison, context.catalog)
+        result = resume(
+            folder, context.address(), plan=plan, payload=partial(planned_bytes, comparison), emit=context.emit
+        )
+        outcome.update(restored=result.restored, skipped=result.skipped, failed=result.failed)
     return result
+
+
+def undo_restore(
+    context: Context, restore_id: str, *, keys: Path | str | Keys | Iterable[Choice] | None = None, force: bool = False
+) -> tuple[RollbackResult, list[Choice]]:
+    """Undo a restore from its journal, as `Case.rollback` describes it.
+
+    Returns:
+        What came of it, and the choices of `keys` that it wrote nothing of.
+    """
+    chosen = _chosen(keys)
+
+    def is_chosen(collection: str, key: str) -> bool:
+        found = chosen.find(collection, key) if chosen else []
+        if chosen:
+            chosen.matched.update(found)
+        return bool(found)
+
+    details = {"keys": len(chosen.choices)} if chosen else {}
+    with context.audited("rollback", restore_id=restore_id, force=force, **details) as outcome:
+        result = rollback(
+            _folder_of(context, restore_id), context.address(), keys=is_chosen if chosen else None,
+            emit=context.emit, force=force,
+        )  # fmt: skip
+        outcome.update(reverted=result.reverted, skipped=result.skipped, failed=result.failed)
+    return result, chosen.unmatched if chosen else []
+
+
+def _folder_of(context: Context, restore_id: str) -> Path:
+    if Path(restore_id).name != restore_id:
+        raise BadInputError(f"{restore_id!r} is no restore's id", hint="name one as the restore printed it")
+    return context.folder / "restores" / restore_id
+
+
+def _chosen(keys: Path | str | Keys | Iterable[Choice] | None) -> Keys | None:
+    named = read_keys(Path(keys)) if isinstance(keys, str | Path) else keys
+    return named if isinstance(named, Keys) or named is None else Keys.of(named)

@@ -73,7 +73,7 @@ class Cli:
     def refused(self, *words: str | Path, says: str, code: int = 2, **more: Any) -> Done:
         """Run what must be refused: one line, one JSON document, no trace on disk but the audit log."""
         before = tree(self.folder)
-        done = self("--json", *words, **more)
+        done = self("--json", "--quiet", *words, **more)  # a slow machine tells how far it is
         assert done.code == code, done.text
         assert done.err.startswith("recovery-nb: ")
         assert done.err.count("\n") == 1, done.err
