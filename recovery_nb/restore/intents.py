@@ -155,7 +155,7 @@ def intents_of(entry: Mapping[str, Any]) -> Intents:
         [key.decode() for key in _blobs(entry["k"], count)],
         [action.decode() for action in _blobs(entry["a"], count)],
         _blobs(entry["i"], count),
-        [None] * count if befores is None else [None if one is None else one.raw for one in befores],
+        [None] * count if befores is None else [None if one is None else bytes(one.raw) for one in befores],
         _blobs(entry["f"], count),
     )
     if not count == len(intents.seqs) == len(intents.befores):

@@ -7,7 +7,7 @@ from pathlib import Path
 from recovery_nb.errors import BadInputError, ConflictError
 from recovery_nb.restore.files import RestoreInfo, State
 from recovery_nb.restore.journal import JournalReader
-from recovery_nb.restore.structure import BUCKETS, Structure, listed
+from recovery_nb.restore.structure import BUCKETS, Structure, listed, listed_indexes
 from recovery_nb.restore.target import Target
 
 __all__ = ["made_by", "read_journal", "refuse_strangers", "undone_by"]
@@ -75,7 +75,7 @@ def _as_just_made(target: Target, name: str, structure: str) -> bool:
     if told.kind == "view":
         return True
     stored = target.collection(BUCKETS + name if told.kind == "timeseries" else name)
-    return not stored.estimated_document_count() and len(list(stored.list_indexes())) <= 1
+    return not stored.estimated_document_count() and len(listed_indexes(target.database, stored.name)) <= 1
 
 
 def _unversioned(options: dict[str, object]) -> dict[str, object]:

@@ -21,11 +21,22 @@ from pymongo.errors import ConnectionFailure, OperationFailure
 from recovery_nb.errors import BadInputError
 from recovery_nb.records.elements import CODEC
 
-__all__ = ["BUCKETS", "Structure", "can_refuse", "crowding", "listed", "make_collection", "make_indexes", "shown"]
+__all__ = [
+    "BUCKETS",
+    "Structure",
+    "can_refuse",
+    "crowding",
+    "listed",
+    "listed_indexes",
+    "make_collection",
+    "make_indexes",
+    "shown",
+]
 
 BUCKETS = "system.buckets."
 """What the name of a time-series is preceded by in that of the collection that holds its records."""
 
+_NAMESPACE_NOT_FOUND = 26
 _NAMESPACE_EXISTS = 48
 _UNAUTHORIZED = 13
 _DROPPED_OPTIONS = frozenset({"uuid", "autoIndexId"})
@@ -107,6 +118,21 @@ def listed(database: Database[Any], *names: str) -> dict[str, Mapping[str, Any]]
     command = {"listCollections": 1, "filter": query}
     cursor = database.cursor_command(command, read_preference=ReadPreference.PRIMARY, codec_options=CODEC)
     return {entry["name"]: entry for entry in cursor}
+
+
+def listed_indexes(database: Database[Any], name: str) -> list[Mapping[str, Any]]:
+    """Return the `listIndexes` entries of a collection; the driver's own listing cannot read a far date, either.
+
+    Where there is no such collection, there are none.
+    """
+    try:
+        return list(
+            database.cursor_command("listIndexes", name, read_preference=ReadPreference.PRIMARY, codec_options=CODEC)
+        )
+    except OperationFailure as error:
+        if error.code == _NAMESPACE_NOT_FOUND:
+            return []
+        raise
 
 
 def make_collection(database: Database[Any], name: str, structure: Structure, *, label: str) -> bool:

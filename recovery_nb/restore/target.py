@@ -10,7 +10,8 @@ from typing import Any, Self
 import bson
 import stamina
 from bson.binary import UUID_SUBTYPE, Binary
-from bson.raw_bson import RawBSONDocument
+from bson.codec_options import DatetimeConversion
+from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS, RawBSONDocument
 from pymongo import ReadPreference
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
@@ -40,11 +41,14 @@ __all__ = ["DURABLE", "Target", "id_filter"]
 DURABLE = WriteConcern(w="majority", j=True, wtimeout=60_000)
 """A write counts when a majority of the members has it in its journal."""
 
+_ANY_DATE = DEFAULT_RAW_BSON_OPTIONS.with_options(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+"""The driver decodes the top level of a query to see whether it is empty: a far date must not end that."""
+
 
 def id_filter(ids: Sequence[bytes]) -> RawBSONDocument:
     """Return the query for these `_id`s, each type byte and value bytes, to the bit."""
     if len(ids) == 1 and ids[0][0] not in (0x03, 0x0B):
-        return RawBSONDocument(build([(ids[0][0], b"_id", ids[0][1:])]))
+        return RawBSONDocument(build([(ids[0][0], b"_id", ids[0][1:])]), _ANY_DATE)
     listed = build([(own[0], str(place).encode(), own[1:]) for place, own in enumerate(ids)])
     return RawBSONDocument(build([(0x03, b"_id", build([(0x04, b"$in", listed)]))]))
 

@@ -17,7 +17,7 @@ from recovery_nb.restore.plan import Plan
 from recovery_nb.restore.prepare import Payload, Prepared, is_empty, prepare, written
 from recovery_nb.restore.result import Count, Problem
 from recovery_nb.restore.rows import WRITING, Rows
-from recovery_nb.restore.structure import Structure, shown
+from recovery_nb.restore.structure import Structure, listed_indexes, shown
 from recovery_nb.restore.target import Target
 
 __all__ = ["BATCH_BYTES", "Work", "collections_written"]
@@ -179,5 +179,5 @@ class Work:
 def _in_each_others_way(target: Target, collection: str) -> bool:
     """Return whether of two records with different `_id`s only the first can be written: the order then decides."""
     return any(
-        index.get("unique") or "collation" in index for index in target.collection(shown(collection)).list_indexes()
+        index.get("unique") or "collation" in index for index in listed_indexes(target.database, shown(collection))
     )

@@ -230,7 +230,10 @@ class Database:
     def indexes(self, collection: str) -> list[dict[str, Any]]:
         """Return the index specifications, as `listIndexes` gives them."""
         with explained(self._uri):
-            return [dict(index) for index in self.client[self.name][collection].list_indexes()]
+            return [
+                dict(index)
+                for index in self.client[self.name].cursor_command("listIndexes", collection, codec_options=CODEC)
+            ]
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:

@@ -11,7 +11,7 @@ from recovery_nb.errors import BadInputError, MissingRequirementError
 from recovery_nb.restore.forecast.indexes import Index, UnforeseenError, path_of, unlike_simple
 from recovery_nb.restore.forecast.keys import Path
 from recovery_nb.restore.forecast.validators import Validator
-from recovery_nb.restore.structure import BUCKETS, Structure, can_refuse, shown
+from recovery_nb.restore.structure import BUCKETS, Structure, can_refuse, listed, listed_indexes, shown
 from recovery_nb.restore.target import Target
 from recovery_nb.sources.oracle import can_match, matching
 
@@ -81,8 +81,8 @@ class RuleBook:
         """
         target, exists = self._target, self._target.exists(collection)
         if exists:
-            options = _options(target, collection)
-            specs: Iterable[Mapping[str, Any]] = list(target.collection(collection).list_indexes())
+            options = listed(target.database, collection).get(collection, {}).get("options", {})
+            specs: Iterable[Mapping[str, Any]] = listed_indexes(target.database, collection)
         else:
             told = Structure.parse(self._structures.get(shown(collection), ""))
             options, specs = told.options, filter(can_refuse, told.indexes)
@@ -145,10 +145,3 @@ class RuleBook:
         namespace = f"{self._target.database.name}.{collection}"
         found = self._target.client["config"]["collections"].find_one({"_id": namespace, "dropped": {"$ne": True}})
         return tuple(map(path_of, found["key"])) if found else ()
-
-
-def _options(target: Target, collection: str) -> Mapping[str, Any]:
-    for entry in target.database.list_collections(filter={"name": collection}):
-        options: Mapping[str, Any] = entry.get("options", {})
-        return options
-    return {}

@@ -206,10 +206,17 @@ def _metadata(file: File | None) -> dict[str, object] | None:
 def parsed_metadata(text: bytes) -> dict[str, object] | None:
     """Return the Extended JSON object that `mongodump` writes of a collection; None where it is none."""
     try:
-        value = json_util.loads(text.decode(), json_options=_OPTIONS)
+        value = json.loads(text.decode(), object_pairs_hook=_typed)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError, json.JSONDecodeError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _typed(pairs: list[tuple[str, Any]]) -> Any:
+    """Return the BSON value of a JSON object. A `$regex` is a query's: canonically, a value is `$regularExpression`."""
+    if any(name == "$regex" for name, _ in pairs):
+        return dict(pairs)
+    return json_util.object_pairs_hook(pairs, _OPTIONS)
 
 
 def _moment(text: object) -> datetime | None:
