@@ -252,9 +252,9 @@ class Database:
     def _has_snapshots(self, session: ClientSession) -> bool:
         """Read one record in the session, which fixes its point in time; only a collection that exists does."""
         uncapped = (
-            name
+            f"system.buckets.{name}" if info.get("type") == "timeseries" else name
             for name, info in self.collections().items()
-            if info.get("type") == "collection" and not info.get("options", {}).get("capped")
+            if info.get("type") != "view" and not info.get("options", {}).get("capped")
         )
         probe = next(uncapped, "recovery_nb.probe")
         with explained(self._uri):

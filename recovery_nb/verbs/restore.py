@@ -86,11 +86,7 @@ def apply_plan(
 ) -> RestoreResult:
     """Apply a plan under a journal, or preview it, as `Case.restore` describes it."""
     comparison = comparison or context.latest()
-    if plan.database != context.database.label:
-        raise BadInputError(
-            f"the plan {plan.digest[:16]} was made for {plan.database}, not for {context.database.label}",
-            hint="compare and plan again with this database",
-        )
+    _same_database(context, plan)
     with context.audited("restore preview" if dry_run else "restore", plan=plan.digest) as outcome:
         result = apply(
             plan, context.address(), payload=partial(planned_bytes, comparison),
@@ -108,6 +104,7 @@ def finish_restore(context: Context, restore_id: str) -> RestoreResult:
         folder = _folder_of(context, restore_id)
         info = open_restore(folder)
         plan = Plan.load(context.folder / "plans" / info.plan_digest[:16])
+        _same_database(context, plan)
         comparison = Comparison.load(context.folder / "comparisons" / info.comparison, context.catalog)
         result = resume(
             folder, context.address(), plan=plan, payload=partial(planned_bytes, comparison), emit=context.emit
@@ -140,6 +137,14 @@ def undo_restore(
         )  # fmt: skip
         outcome.update(reverted=result.reverted, skipped=result.skipped, failed=result.failed)
     return result, chosen.unmatched if chosen else []
+
+
+def _same_database(context: Context, plan: Plan) -> None:
+    if plan.database != context.database.label:
+        raise BadInputError(
+            f"the plan {plan.digest[:16]} was made for {plan.database}, not for {context.database.label}",
+            hint="name that database with --db, or compare and plan again with this one",
+        )
 
 
 def _folder_of(context: Context, restore_id: str) -> Path:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -199,3 +201,13 @@ def test_a_file_in_gridfs_that_is_not_whole_is_a_problem(everything: Database, d
     assert problem.where == f"{everything.name}/papers.files.bson at offset 0"
     only = write_backup(everything, tmp_path, collections=["papers.files"]).path
     assert verify_backup(only).ok, "its chunks were not asked for"
+
+
+def test_a_database_of_time_series_alone_is_read_at_one_point_in_time(database: Any, tmp_path: Path) -> None:
+    store = database.client[database.name]
+    store.create_collection("m", timeseries={"timeField": "t"})
+    store["m"].insert_one({"t": datetime(2025, 1, 1, tzinfo=UTC), "v": 1})
+    with closing(Database(database.uri)) as opened:
+        taken = write_backup(opened, tmp_path)
+    assert taken.consistent
+    assert taken.cluster_time is not None
