@@ -8,11 +8,9 @@ import os
 import signal
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec
@@ -20,6 +18,7 @@ from jupyter_client.manager import AsyncKernelManager
 from papermill.execute import execute_notebook
 
 from recovery_nb.events import Emit, Event
+from recovery_nb.signals import ended_like_ctrl_c
 
 __all__ = ["Execution", "execute"]
 
@@ -77,7 +76,7 @@ def execute(
         manager_class = _manager_class(Path(private), messages, environment, managers)
         error: BaseException | None = None
         try:
-            with _ended_like_ctrl_c():
+            with ended_like_ctrl_c():
                 execute_notebook(
                     notebook,
                     None,
@@ -169,23 +168,3 @@ def _end_groups(managers: list[Any]) -> None:
         if group and group != os.getpgrp():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGTERM)
-
-
-@contextlib.contextmanager
-def _ended_like_ctrl_c() -> Iterator[None]:
-    """Turn the signals of `kill`, a shutdown and a closed terminal into a KeyboardInterrupt."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    taken = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
-    for number in taken:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number in taken:
-            signal.signal(number, signal.SIG_DFL)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import gc
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import current_thread, main_thread
-from types import FrameType
 
 from pymongo.client_session import ClientSession
 
@@ -23,6 +20,7 @@ from recovery_nb.restore.prepare import Payload
 from recovery_nb.restore.result import Conflicts, Count, RestoreResult
 from recovery_nb.restore.target import Target
 from recovery_nb.restore.work import BATCH_BYTES, Work, collections_written
+from recovery_nb.signals import ended_like_ctrl_c
 from recovery_nb.sources.mongodb import explained
 
 __all__ = ["RestoreResult", "apply", "carry_out"]
@@ -117,7 +115,7 @@ def carry_out(
     ):
         count = Count()
         try:
-            with Conflicts(info.path / "conflicts.bson") as conflicts, _ended_like_ctrl_c(), _rarely_collected():
+            with Conflicts(info.path / "conflicts.bson") as conflicts, ended_like_ctrl_c(), _rarely_collected():
                 count = Count(conflicts)
                 if begun.last_seq < 0:
                     take_baseline(info.path, uri, collections_written(plan), target)
@@ -139,23 +137,3 @@ def _rarely_collected() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*usual)
-
-
-@contextmanager
-def _ended_like_ctrl_c() -> Iterator[None]:
-    """Turn the signals of `kill`, a shutdown and a closed terminal into a KeyboardInterrupt."""
-    if current_thread() is not main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    taken = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
-    for number in taken:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number in taken:
-            signal.signal(number, signal.SIG_DFL)

@@ -225,11 +225,20 @@ def test_content_that_is_never_read_starts_nothing() -> None:
 def test_ctrl_c_ends_the_wait() -> None:
     never = threading.Event()
     content = by(never)
-    timer = threading.Timer(0.1, lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT))
-    timer.start()
+    waited = threading.Event()
+
+    def interrupt() -> None:
+        waited.wait(0.1)
+        while not waited.is_set():  # Python drops an interrupt that meets a finalizer
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            waited.wait(2)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
     with pytest.raises(KeyboardInterrupt):
         content.read_at(0, 1)
-    timer.join()
+    waited.set()
+    thread.join()
     never.set()
 
 
