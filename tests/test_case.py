@@ -7,10 +7,12 @@ from typing import Any
 
 import bson
 import psutil
+import pyrage
 import pytest
 
 from recovery_nb import Case
 from recovery_nb.errors import BadInputError, ConnectionFailedError, RecoveryError
+from recovery_nb.selection import Choice
 
 
 @pytest.fixture
@@ -285,3 +287,62 @@ def test_a_log_that_tells_less_than_the_case_holds_is_a_problem(case: Case, rest
 def test_a_whole_case_is_found_whole(case: Case, restored: str) -> None:
     case.backup()
     assert case.verify().ok
+
+
+@pytest.fixture
+def identity(tmp_path: Path) -> tuple[Path, str]:
+    """A file with a secret key, and its public key."""
+    key = pyrage.x25519.Identity.generate()
+    (tmp_path / "identity").write_text(f"{key}\n")
+    return tmp_path / "identity", str(key.to_public())
+
+
+def test_a_case_with_an_encrypted_backup_is_verified_by_who_has_its_key(
+    case: Case, database: Any, restored: str, identity: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, public = identity
+    taken = case.backup(age_recipients=[public])
+    closed = case.verify()
+    assert not closed.ok
+    assert {problem.where for problem in closed.problems} == {str(taken.path)}
+    assert "RECOVERY_NB_AGE_IDENTITIES" in closed.problems[0].what
+
+    monkeypatch.setenv("RECOVERY_NB_AGE_IDENTITIES", str(path))
+    with Case.open(case.folder, database=database.uri) as opened:
+        assert opened.verify().ok
+        assert opened.verify(taken.path, live=True).ok
+        victim = next(taken.path.rglob("c.bson.zst.age"))
+        victim.write_bytes(victim.read_bytes()[:-1] + b"\x01")
+        assert any("c.bson" in problem.where for problem in opened.verify().problems)
+
+
+def test_a_restore_is_resumed_and_undone_in_parts_and_the_log_tells_of_it(
+    case: Case, database: Any, restored: str
+) -> None:
+    assert any("nothing to do" in note for note in case.resume(restored).notes)
+    assert case.rollback(restored, keys=[Choice("2", "c"), Choice("9")]).reverted == 1
+    assert case.unmatched == [Choice("9")]
+    assert [one["_id"] for one in database.client[database.name].c.find()] == [1]
+    assert case.rollback(restored, force=True).reverted == 1
+
+    told = [action for action in actions(case) if action.split()[0] in ("resume", "rollback")]
+    assert told == [f"{verb} {part}" for verb in ("resume", "rollback", "rollback") for part in ("started", "finished")]
+    begun = [details for action, details in log(case) if action == "rollback started"]
+    assert [(details["force"], details.get("keys")) for details in begun] == [(False, 2), (True, None)]
+    assert case.audit.verify().ok
+
+
+@pytest.mark.parametrize("restore_id", ["../c", "", "a/b"])
+def test_what_is_no_restore_s_id_is_neither_resumed_nor_undone(case: Case, restored: str, restore_id: str) -> None:
+    for verb in (case.resume, case.rollback):
+        with pytest.raises(BadInputError):
+            verb(restore_id)
+
+
+def test_a_plan_knows_what_was_asked_of_it(case: Case, tmp_path: Path) -> None:
+    comparison = case.compare(dump(tmp_path / "c.bson", *({"_id": n, "v": n % 2} for n in range(6))))
+    plan = case.plan(comparison, query='{"v": 1}', mark="back_at", transaction="plan")
+    assert (plan.to_write, plan.mark, plan.transaction) == (3, "back_at", "plan")
+    details = dict(log(case))["plan started"]
+    assert (details["query"], details["mark"], details["transaction"]) == ('{"v": 1}', "back_at", "plan")
+    assert case.plan(comparison, query='{"v": 7}').to_write == 0

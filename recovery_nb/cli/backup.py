@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -54,6 +55,11 @@ def backup(
          "compression": taken.compression, "recipients": taken.recipients}
     )  # fmt: skip
     console.say(f"{taken.records:,} records ({taken.bytes:,} bytes) in {taken.path}, read back and checked")
+    if taken.recipients:
+        keys = f"{taken.recipients:,} key{'s' if taken.recipients != 1 else ''}"
+        console.say(f"encrypted to {keys}; to read it, name a file of identities in RECOVERY_NB_AGE_IDENTITIES")
+    words = ["recovery-nb", "--case", str(context.obj.case), "compare", str(taken.path)]
+    console.say(f"to see what is lost since: {shlex.join(words)}")
     if taken.cluster_time is None:
         console.remark("this server has no snapshots: records written meanwhile may be in it or not")
     return 0

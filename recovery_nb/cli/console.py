@@ -106,13 +106,15 @@ def _bars() -> Iterator[Emit]:
     )  # fmt: skip
     with Progress(*columns, console=Rich(stderr=True), transient=True) as bars:
         known: dict[str, TaskID] = {}
+        said: set[str] = set()
 
         def emit(event: Event) -> None:
             label = clean(f"{event.verb} {event.what}")
             if label not in known:
                 known[label] = bars.add_task(label)
             bars.update(known[label], completed=event.done, total=event.total or None)
-            if event.note:
+            if event.note and event.note not in said:
+                said.add(event.note)
                 bars.console.print(clean(event.note), markup=False)
 
         yield emit
@@ -120,10 +122,12 @@ def _bars() -> Iterator[Emit]:
 
 def _lines() -> Emit:
     last = time.monotonic()
+    said: set[str] = set()
 
     def emit(event: Event) -> None:
         nonlocal last
-        if event.note:
+        if event.note and event.note not in said:
+            said.add(event.note)
             sys.stderr.write(clean(event.note) + "\n")
         if time.monotonic() - last < _EVERY_SECONDS:
             return

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from itertools import islice
@@ -12,16 +16,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from recovery_nb.cli.console import Console
-from recovery_nb.cli.options import AsOf, Collection, Key, Target, listed
+from recovery_nb.cli.options import AsOf, Collection, Globals, Key, Target, listed
 from recovery_nb.errors import BadInputError
 
 if TYPE_CHECKING:
-    from recovery_nb.restore import RestoreResult, Transaction
+    from recovery_nb.case import Case
+    from recovery_nb.restore import Plan, RestoreResult, Transaction
+    from recovery_nb.verification import Verification
 
 __all__ = ["restore", "rollback"]
 
 
 _WRITTEN = ("inserted", "replaced", "merged", "overlaid")
+_SHOWN = 20
+"""How many problems are shown of each kind; the JSON has more."""
 
 
 class _OnConflict(StrEnum):
@@ -85,13 +93,14 @@ def restore(
             _print_plan(console, plan)
             _print_outcomes(console, preview)
             typer.confirm(f"Write {plan.to_write:,} records to {plan.database}?", abort=True, err=True)
-        result = preview if dry_run else case.restore(plan, found)
+        with _told_what_is_left(console, context.obj, case):
+            result = preview if dry_run else case.restore(plan, found)
         checked = case.verify(result.restore_id) if result.restore_id else None
     for line in [*found.summary.notes, *(f"cannot be read: {line}" for line in unread)]:
         console.say(line)
     console.document(
-        {**_restored(result), "plan": str(plan.path), "unmatched": unmatched, "notes": found.summary.notes,
-         "unread": unread,
+        {**_restored(result), "plan": str(plan.path), "unmatched": unmatched,
+         "notes": [*found.summary.notes, *result.notes], "unread": unread,
          "verification": checked.as_dict() if checked else None}
     )  # fmt: skip
     if dry_run:
@@ -100,14 +109,17 @@ def restore(
     verb = "would be restored" if dry_run else "restored"
     count = sum(sum(result.outcomes.get(name, {}).values()) for name in _WRITTEN) if dry_run else result.restored
     console.say(f"{count:,} {verb}, {result.skipped:,} skipped, {result.failed:,} failed")
-    for problem in [*result.errors, *result.conflicts][:20]:
-        console.say(f"  {problem.collection}/{problem.key}: {problem.reason}")
-    for one in unmatched[:20]:
+    _print_problems(console, [*result.errors, *result.conflicts])
+    for one in unmatched[:_SHOWN]:
         console.say(f"  {one}: not among the differences; it is as in the sources already, or no source holds it")
-    if checked:
-        console.say(f"verified: {checked.checked:,} records, {len(checked.problems):,} problems")
-    if result.restored and result.restore_id:
-        console.say(f"to undo it: recovery-nb --case {context.obj.case} rollback {result.restore_id}")
+    if dry_run:
+        console.say("nothing was written; to write it, give --yes in place of --dry-run")
+    else:
+        _print_made(console, plan, "made")
+        _print_checked(console, checked)
+        if result.restored or plan.structures:
+            elsewhere = ["--db", plan.database] if target_db else []
+            console.say(f"to undo it: {_command(context.obj, *elsewhere, 'rollback', result.restore_id)}")
     if result.failed or not result.success or (checked and not checked.ok):
         return 3
     return 1 if unmatched or unread else 0
@@ -123,15 +135,16 @@ def _resume(context: typer.Context, restore_id: str, sources: list[str], *, conf
             raise BadInputError("a restore writes to the database", hint="confirm with --yes")
         typer.confirm(f"Write what is left of {restore_id}?", abort=True, err=True)
     with console.progress() as emit, context.obj.open(emit) as case:
-        result = case.resume(restore_id)
+        with _told_what_is_left(console, context.obj, case, restore_id):
+            result = case.resume(restore_id)
         checked = case.verify(result.restore_id)
     console.document({**_restored(result), "verification": checked.as_dict()})
     console.say(f"{result.restored:,} restored, {result.skipped:,} skipped, {result.failed:,} failed in all of it")
-    for problem in [*result.errors, *result.conflicts][:20]:
-        console.say(f"  {problem.collection}/{problem.key}: {problem.reason}")
+    _print_problems(console, [*result.errors, *result.conflicts])
     for note in result.notes:
         console.say(f"  {note}")
-    console.say(f"verified: {checked.checked:,} records, {len(checked.problems):,} problems")
+    _print_checked(console, checked)
+    console.say(f"to undo it: {_command(context.obj, 'rollback', restore_id)}")
     return 0 if result.success and not result.failed and checked.ok else 3
 
 
@@ -148,12 +161,21 @@ def rollback(
         unmatched = [choice.key for choice in case.unmatched]
     console.document({**asdict(result), "unmatched": unmatched})
     console.say(f"{result.reverted:,} reverted, {result.skipped:,} left alone, {result.failed:,} failed")
-    for problem in result.errors[:20]:
-        console.say(f"  {problem.collection}/{problem.key}: {problem.reason}")
-    for one in unmatched[:20]:
+    if result.dropped:
+        console.say(f"  removed, since this restore had made them and they are empty: {', '.join(result.dropped)}")
+    _print_problems(console, result.errors)
+    for one in unmatched[:_SHOWN]:
         console.say(f"  {one}: this restore wrote no such record")
     if result.already:
-        console.say("it was rolled back before")
+        console.say("it was rolled back before; what others had written then is undone only with --force")
+    named = ["--keys", str(keys)] if keys else []
+    if result.failed:
+        console.say(f"to try again: {_command(context.obj, 'rollback', restore_id, *named)}")
+    if result.skipped:
+        forced = _command(context.obj, "rollback", restore_id, *named, "--force")
+        console.say(f"to undo what others have written since, too: {forced}")
+    if keys:
+        console.say(f"to undo the rest: {_command(context.obj, 'rollback', restore_id)}")
     return 3 if result.failed else 1 if result.skipped or unmatched else 0
 
 
@@ -164,17 +186,71 @@ def _restored(result: Any) -> dict[str, Any]:
     return document
 
 
+@contextmanager
+def _told_what_is_left(console: Console, options: Globals, case: Case, resumed: str = "") -> Iterator[None]:
+    """Say, where a restore is interrupted, by which commands it is finished or undone."""
+    known = {*case.restores()} - {resumed}
+    try:
+        yield
+    except KeyboardInterrupt:
+        for begun in (one for one in case.restores() if one not in known):
+            console.remark(f"to finish it: {_command(options, 'restore', '--yes', '--resume', begun)}")
+            console.remark(f"to undo it: {_command(options, 'rollback', begun)}")
+        raise
+
+
+def _command(options: Globals, *words: str) -> str:
+    return shlex.join(["recovery-nb", "--case", str(options.case), *words])
+
+
+def _print_problems(console: Console, problems: list[Any]) -> None:
+    from recovery_nb.compare.resolve import shown  # noqa: PLC0415 - `--help` must answer at once
+
+    for one in problems[:_SHOWN]:
+        console.say(f"  {'/'.join(filter(None, (shown(one.collection), one.key)))}: {one.reason}")
+    if len(problems) > _SHOWN:
+        console.say(f"  and {len(problems) - _SHOWN:,} more; --json lists them")
+
+
+def _print_checked(console: Console, checked: Verification | None) -> None:
+    if checked:
+        console.say(f"verified: {checked.checked:,} records, {len(checked.problems):,} problems")
+        for one in checked.problems[:_SHOWN]:
+            console.say(f"  {one.where}: {one.what}")
+
+
 def _print_outcomes(console: Console, result: RestoreResult) -> None:
     """Say what would come of the records, by reason, and what nobody can foresee."""
-    for outcome, reasons in result.outcomes.items():
-        for reason, count in reasons.items():
-            console.say(f"  {count:,} would be {outcome}{f': {reason}' if reason else ''}")
+    for outcome in (*_WRITTEN, "skipped", "failed"):
+        for reason, count in result.outcomes.get(outcome, {}).items():
+            verb = "would fail" if outcome == "failed" else f"would be {outcome}"
+            console.say(f"  {count:,} {verb}{f': {reason}' if reason else ''}")
     for note in result.notes:
         console.say(f"  {note}")
 
 
-def _print_plan(console: Console, plan: Any) -> None:
-    rows = [[name, str(action), count] for name, counts in plan.collections.items() for action, count in counts.items()]
+def _print_plan(console: Console, plan: Plan) -> None:
+    from recovery_nb.compare.resolve import shown  # noqa: PLC0415 - `--help` must answer at once
+
+    rows = [
+        [shown(name), str(action), count]
+        for name, counts in plan.collections.items()
+        for action, count in counts.items()
+    ]
     console.table(["collection", "action", "records"], rows, title=f"plan {plan.digest[:16]}")
+    _print_made(console, plan, "would be made")
     for write in islice((one for one in plan.writes() if one.reason), 10):
-        console.say(f"  {write.collection}/{write.key_text}: {write.action}, {write.reason}")
+        console.say(f"  {shown(write.collection)}/{write.key_text}: {write.action}, {write.reason}")
+
+
+def _print_made(console: Console, plan: Plan, verb: str) -> None:
+    """Say which collections, time-series and views the database lacks: some of them may hold no record."""
+    if plan.structures:
+        names = (f"{name}{_kind(text)}" for name, text in plan.structures.items())
+        console.say(f"  {verb}, as the sources describe it: {', '.join(names)}")
+
+
+def _kind(structure: str) -> str:
+    options = json.loads(structure)["options"]
+    kinds = {"timeseries": "time-series", "viewOn": "view", "capped": "capped collection"}
+    return next((f" (a {kind})" for name, kind in kinds.items() if options.get(name)), "")

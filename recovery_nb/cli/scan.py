@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,6 +47,7 @@ def compare(
 ) -> int:
     """Compare the database with sources: what is missing, changed, damaged."""
     from recovery_nb.compare.export import check_out, export  # noqa: PLC0415 - `--help` must answer at once
+    from recovery_nb.compare.resolve import shown  # noqa: PLC0415 - `--help` must answer at once
 
     console: Console = context.obj.console
     if out:
@@ -63,16 +65,22 @@ def compare(
          "placements": summary.placements,
          "errors": errors, "out": out}
     )  # fmt: skip
-    _counts_table(console, summary.collections, title=f"{summary.database} against {len(found.sources)} sources")
+    number = f"{len(found.sources):,} source{'s' if len(found.sources) != 1 else ''}"
+    _counts_table(console, summary.collections, title=f"{summary.database} against {number}")
     for one in summary.placements:
         if one["reason"] != "named by the source":
-            console.say(f"{one['source']}: its records are taken for {one['collection']} ({one['reason']})")
+            console.say(f"{one['source']}: its records are taken for {shown(one['collection'])} ({one['reason']})")
     for line in [*summary.notes, *(f"cannot be read: {line}" for line in errors)]:
         console.say(line)
     if summary.uncovered:
-        console.say(f"in no source: {', '.join(summary.uncovered)}")
+        console.say(f"in no source: {', '.join(map(shown, summary.uncovered))}")
     if out:
         console.say(f"the differences are in {out}")
+    if found.total.missing or found.total.changed:
+        asked = {"--collection": collection, "--key": key, "--as-of": as_of}
+        options = [word for name, value in asked.items() if value for word in (name, value)]
+        words = ["recovery-nb", "--case", str(context.obj.case), "restore", *sources, *options, "--dry-run"]
+        console.say(f"to see what a restore would do: {shlex.join(words)}")
     return 0 if found.clean and not errors else 1
 
 
@@ -107,6 +115,8 @@ def recover(
 
 def _print_report(console: Console, report: Any) -> None:
     """Print a recovery report: what there is, what is lost, what to do next."""
+    from recovery_nb.compare.resolve import shown  # noqa: PLC0415 - `--help` must answer at once
+
     document = report.model_dump(mode="json")
     console.document(document)
     database = report.database
@@ -122,7 +132,7 @@ def _print_report(console: Console, report: Any) -> None:
     )  # fmt: skip
     for one in report.sources:
         for name, reason in one.inferred.items():
-            console.say(f"{one.path}: its records are taken for {name} ({reason})")
+            console.say(f"{one.path}: its records are taken for {shown(name)} ({reason})")
     for copy in report.filesystem.copies:
         console.say(f"{copy.path} holds the same as {copy.of}, and is not counted again")
     _counts_table(console, document["comparison"], title="differences")
@@ -140,6 +150,9 @@ def _print_report(console: Console, report: Any) -> None:
 
 
 def _counts_table(console: Console, counts: dict[str, dict[str, int]], *, title: str) -> None:
+    from recovery_nb.compare.resolve import shown  # noqa: PLC0415 - `--help` must answer at once
+
     if counts:
         heads = list(next(iter(counts.values())))
-        console.table(["collection", *heads], [[name, *one.values()] for name, one in counts.items()], title=title)
+        rows = [[shown(name), *one.values()] for name, one in counts.items()]
+        console.table(["collection", *heads], rows, title=title)

@@ -29,9 +29,13 @@ def verify(
     console.document(found.as_dict())
     for problem in found.problems[:50]:
         console.say(f"{problem.where}: {problem.what}")
+    if len(found.problems) > 50:
+        console.say(f"and {len(found.problems) - 50:,} more; --json lists them all")
     for note in found.notes:
         console.say(f"note: {note}")
-    console.say(f"{'whole' if found.ok else f'{len(found.problems):,} problems'}; {found.checked:,} checked")
+    count = len(found.problems)
+    verdict = "whole" if found.ok else f"{count:,} problem{'s' if count != 1 else ''}"
+    console.say(f"{verdict}; {found.checked:,} checked")
     return 0 if found.ok else 1
 
 

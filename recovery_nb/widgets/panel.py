@@ -11,6 +11,7 @@ import ipywidgets as ipw
 from IPython.display import HTML, display
 
 from recovery_nb.case import Case
+from recovery_nb.compare.resolve import shown
 from recovery_nb.compare.result import Comparison
 from recovery_nb.errors import BadInputError, ConflictError, RecoveryError
 from recovery_nb.events import Event
@@ -81,7 +82,9 @@ class RestorePanel:
         names = sorted({row.collection for row in self.picking.rows})
         known = [status.value for status in RESTORABLE]
         # Options are (label, value): a front end sets labels as text, never as HTML.
-        self.collection = ipw.Dropdown(options=[("all collections", ""), *((name, name) for name in names)], value="")
+        self.collection = ipw.Dropdown(
+            options=[("all collections", ""), *((shown(name), name) for name in names)], value=""
+        )
         self.statuses = {status: ipw.Checkbox(value=status in only, description=status, indent=False,
                                               layout={"width": "110px"}) for status in known}  # fmt: skip
         self.text = ipw.Text(placeholder="part of a key", layout={"width": "220px"})
@@ -125,7 +128,7 @@ class RestorePanel:
     def _refresh(self) -> None:
         """Show the page that the filter and the buttons ask for."""
         picking = self.picking
-        width = max((len(row.collection) for row in picking.rows), default=0)
+        width = max((len(shown(row.collection)) for row in picking.rows), default=0)
         self._filling = True
         try:
             self.list.options = [(_label(picking.rows[number], width), number) for number in picking.shown]
@@ -137,8 +140,8 @@ class RestorePanel:
     def _count(self) -> None:
         picking = self.picking
         first, found = picking.page * PAGE, pieces(len(picking.matching), "difference")
-        shown = f"{first + 1:,} to {first + len(picking.shown):,} of {found}" if picking.shown else "nothing matches"
-        self.state.value = join(f"{shown}; {len(picking.picked):,} selected")
+        page = f"{first + 1:,} to {first + len(picking.shown):,} of {found}" if picking.shown else "nothing matches"
+        self.state.value = join(f"{page}; {len(picking.picked):,} selected")
 
     def _touch(self) -> None:
         """Say what is picked, and let only those buttons work that make sense now."""
@@ -259,7 +262,7 @@ class RestorePanel:
         """Return what can be restored as a table, for a run in which nobody clicks."""
         wanted = [status for status, box in self.statuses.items() if box.value]
         rows = [row for row in self.picking.rows if row.status in wanted]
-        cells = ([row.status, row.collection, row.key, row.source, row.doubt] for row in rows)
+        cells = ([row.status, shown(row.collection), row.key, row.source, row.doubt] for row in rows)
         return join(
             "Nobody is here to click: the parameters decide.",
             table(["status", "collection", "key", "source", "doubt"], cells, total=len(rows),
@@ -270,5 +273,5 @@ class RestorePanel:
 def _label(row: Row, width: int) -> str:
     """Return a row as a line of columns; a list of options collapses ordinary spaces."""
     mark = f"  ⚠ {row.doubt}" if row.doubt else ""
-    text = f"{row.status:<10} {row.collection:<{width}}  {row.key:<26}  {row.source}{mark}"
+    text = f"{row.status:<10} {shown(row.collection):<{width}}  {row.key:<26}  {row.source}{mark}"
     return "".join(one if one.isprintable() else "·" for one in text).replace(" ", _SPACE)

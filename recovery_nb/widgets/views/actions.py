@@ -6,6 +6,7 @@ import shlex
 from itertools import islice
 
 from recovery_nb.case import Case
+from recovery_nb.compare.resolve import shown
 from recovery_nb.reports.html import Markup, facts, join, table
 from recovery_nb.restore.apply import RestoreResult
 from recovery_nb.restore.plan import Plan
@@ -21,9 +22,13 @@ _FIRST = 6
 
 def planned(plan: Plan) -> Markup:
     """Show what a plan would write, and what it would not."""
-    rows = [[name, str(action), n] for name, counts in plan.collections.items() for action, n in sorted(counts.items())]
+    rows = [
+        [shown(name), str(action), n]
+        for name, counts in plan.collections.items()
+        for action, n in sorted(counts.items())
+    ]
     held = [
-        [write.collection, write.key_text, str(write.action), write.reason]
+        [shown(write.collection), write.key_text, str(write.action), write.reason]
         for write in islice((write for write in plan.writes() if not write.writes), _FIRST)
     ]
     rest = len(plan) - plan.to_write
@@ -78,7 +83,7 @@ def applied(case: Case, result: RestoreResult, checked: Verification | None) -> 
 
 
 def _problems(result: RestoreResult) -> Markup:
-    rows = [[one.collection, one.key, one.reason] for one in [*result.errors, *result.conflicts]]
+    rows = [[shown(one.collection), one.key, one.reason] for one in [*result.errors, *result.conflicts]]
     if not rows:
         return Markup()
     total = result.errors_total + result.conflicts_total
@@ -88,7 +93,7 @@ def _problems(result: RestoreResult) -> Markup:
 def rolled_back(result: RollbackResult) -> Markup:
     """Show what a rollback did."""
     counts = f"{result.skipped:,} left alone because others have written them since, {result.failed:,} failed"
-    rows = [[one.collection, one.key, one.reason] for one in result.errors]
+    rows = [[shown(one.collection), one.key, one.reason] for one in result.errors]
     tone = "failed" if result.failed else "partial" if result.skipped else "success"
     again = "It had been rolled back before. " if result.already else ""
     return join(

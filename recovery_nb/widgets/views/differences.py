@@ -7,6 +7,7 @@ from collections import Counter
 
 from recovery_nb.case import Case
 from recovery_nb.compare.model import Status
+from recovery_nb.compare.resolve import shown
 from recovery_nb.compare.result import Comparison
 from recovery_nb.reports.html import Markup, chips, image, join, table
 from recovery_nb.reports.plots import coverage
@@ -23,10 +24,14 @@ _POSITION = re.compile(r"/\d+(?=/|$)")
 def compared(found: Comparison) -> Markup:
     """Show what differs: counts, how much of each collection is intact, and remarks."""
     summary = found.summary
-    rows = [[name, summary.records.get(name, 0), *counts.values()] for name, counts in summary.collections.items()]
-    remarks = [*summary.notes, *(f"{name} is in no source" for name in summary.uncovered)]
+    rows = [
+        [shown(name), summary.records.get(name, 0), *counts.values()] for name, counts in summary.collections.items()
+    ]
+    remarks = [*summary.notes, *(f"{shown(name)} is in no source" for name in summary.uncovered)]
     read = "The database was read at one point in time" if summary.consistent else "Read while it may have changed"
-    places = [[one["source"], one["given"], one["collection"], one["reason"]] for one in summary.placements]
+    places = [
+        [one["source"], shown(one["given"]), shown(one["collection"]), one["reason"]] for one in summary.placements
+    ]
     return join(
         _difference(found),
         chips(found.total.as_dict()),
@@ -58,7 +63,10 @@ def when(case: Case, found: Comparison) -> Markup:
     if not found.total.missing:
         return answer("No record is missing.", tone="success")
     gone = [name for name, counts in found.counts.items() if counts.missing and not found.summary.records.get(name)]
-    lines = [answer(f"Everything in {name} is missing: the database holds none of it.", tone="failed") for name in gone]
+    lines = [
+        answer(f"Everything in {shown(name)} is missing: the database holds none of it.", tone="failed")
+        for name in gone
+    ]
     drawn = [image(png, alt=alt) for alt, png in pictures(case, found, skip=gone)]
     if not lines and not drawn:
         return answer("No missing record says when it was made.")
@@ -74,11 +82,12 @@ def changes(found: Comparison) -> Markup:
     each = every.drop_duplicates(["collection", "key", "path", "kind"])
     often = Counter(zip(each["collection"], each["path"], each["kind"], strict=True)).most_common()
     first = lines[["collection", "key", "path", "database", "source"]].head(_FIRST).itertuples(index=False)
-    shown = [[name, key, path, cut(there), cut(here)] for name, key, path, there, here in first]
+    fields = ([shown(name), *what, count] for (name, *what), count in often)
+    few = [[shown(name), key, path, cut(there), cut(here)] for name, key, path, there, here in first]
     return join(
-        table(["collection", "field", "how", "records"], ([*what, count] for what, count in often),
-              total=len(often), caption="Which fields differ", limit=_FEW),
-        table(["collection", "key", "field", "in the database", "in the source"], shown, total=len(lines),
+        table(["collection", "field", "how", "records"], fields, total=len(often),
+              caption="Which fields differ", limit=_FEW),
+        table(["collection", "key", "field", "in the database", "in the source"], few, total=len(lines),
               caption="The first of them"),
     )  # fmt: skip
 
