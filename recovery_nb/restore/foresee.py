@@ -57,7 +57,7 @@ def foresee(plan: Plan, target: Target, payload: Payload, *, most: int, most_byt
             else:
                 count.take(rows, done(target, batch, verdicts).remarks)
             checked += sum(action in WRITING for action in rows.actions)
-            emit(Event("restore", rows.collections[-1], checked, plan.to_write, note="nothing is written"))
+            emit(Event("restore", rows.collections[-1], checked, plan.to_write))
         back = Verdict(Outcome.SKIPPED, f"the whole plan was taken back: {forecast.refused}")
         for batch, verdicts in at_once:
             final = [back if forecast.refused and one.outcome is not Outcome.FAILED else one for one in verdicts]

@@ -7,7 +7,7 @@ from pathlib import Path
 from recovery_nb.errors import BadInputError, ConflictError
 from recovery_nb.restore.files import RestoreInfo, State
 from recovery_nb.restore.journal import JournalReader
-from recovery_nb.restore.structure import BUCKETS, Structure, listed, listed_indexes
+from recovery_nb.restore.structure import BUCKETS, Structure, listed, listed_indexes, shown
 from recovery_nb.restore.target import Target
 
 __all__ = ["made_by", "read_journal", "refuse_strangers", "undone_by"]
@@ -38,12 +38,12 @@ def refuse_strangers(journal: JournalReader, target: Target, info: RestoreInfo) 
     """
     for name, uuid in journal.collections.items():
         there = target.uuid(name)
-        dropped = not there and name in journal.created and info.state in (State.ROLLING_BACK, State.ROLLED_BACK)
+        dropped = not there and shown(name) in journal.created and info.state in (State.ROLLING_BACK, State.ROLLED_BACK)
         if there != uuid and not dropped:
             what = "is gone" if not there else "is not that collection"
             raise ConflictError(
-                f"{info.id} wrote to {info.database}, and {name} in {target.label} {what}; nothing was changed",
-                hint=f"name that database (--db); a {name} that was made anew holds nothing of this restore: "
+                f"{info.id} wrote to {info.database}, and {shown(name)} in {target.label} {what}; nothing was changed",
+                hint=f"name that database (--db); a {shown(name)} that was made anew holds nothing of this restore: "
                 "compare again and make a new restore",
             )
 

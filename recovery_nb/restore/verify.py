@@ -16,6 +16,7 @@ from recovery_nb.restore.others import Others
 from recovery_nb.restore.ours import read_journal, undone_by
 from recovery_nb.restore.plan import Plan
 from recovery_nb.restore.shape import fingerprint
+from recovery_nb.restore.structure import shown
 from recovery_nb.restore.target import Target
 from recovery_nb.sources.mongodb import explained
 from recovery_nb.verification import Problem, Verification
@@ -44,6 +45,8 @@ def verify_restore(restore_dir: Path, uri: str, *, plan: Plan | None = None) -> 
         ConnectionFailedError: The server does not answer.
     """
     info = open_restore(restore_dir)
+    if info.state is State.ROLLED_BACK and not (restore_dir / "journal.bson").exists():
+        return Verification(info.id, ok=True, checked=0, problems=(), notes=("it ended before it wrote anything",))
     journal = read_journal(restore_dir)
     problems = list(_of_the_files(restore_dir, info, journal))
     baseline, notes, checked = None, list[str](), 0
@@ -62,9 +65,9 @@ def verify_restore(restore_dir: Path, uri: str, *, plan: Plan | None = None) -> 
         strangers = [name for name, uuid in journal.collections.items() if target.uuid(name) != uuid]
         gone = set() if info.state is State.DONE else set(journal.created)
         problems += [
-            Problem(f"it is not the collection that the restore wrote to ({info.database})", f"{target.label}/{name}")
+            Problem(f"it is not the collection that the restore wrote to ({info.database})", f"{target.label}/{shown(name)}")
             for name in strangers
-            if name not in gone
+            if shown(name) not in gone
         ]
         undone = undone_by(restore_dir) if info.state is not State.ROLLED_BACK else (set(), set())
         for batch, intents in journal.batches():

@@ -299,3 +299,7 @@ def test_whatever_a_database_holds_comes_back_from_our_own_backup(cli: Cli, ever
     assert (undone.code, undone.json["reverted"]) == (0, 9)
     assert sorted(undone.json["dropped"]) == ["events", "fs.chunks", "fs.files", "metrics", "recent"]
     assert set(everything.list_collection_names()) <= {"system.views"}
+    # What it had made is gone, as it was before: that is as it should be, and there is nothing left to force.
+    assert cli("verify", done.json["restore_id"], "--json").json["problems"] == []
+    again = cli("rollback", done.json["restore_id"], "--force", "--json")
+    assert (again.code, again.json["reverted"]) == (0, 0)
