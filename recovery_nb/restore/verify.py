@@ -65,7 +65,9 @@ def verify_restore(restore_dir: Path, uri: str, *, plan: Plan | None = None) -> 
         strangers = [name for name, uuid in journal.collections.items() if target.uuid(name) != uuid]
         gone = set() if info.state is State.DONE else set(journal.created)
         problems += [
-            Problem(f"it is not the collection that the restore wrote to ({info.database})", f"{target.label}/{shown(name)}")
+            Problem(
+                f"it is not the collection that the restore wrote to ({info.database})", f"{target.label}/{shown(name)}"
+            )
             for name in strangers
             if shown(name) not in gone
         ]

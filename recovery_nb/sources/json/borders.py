@@ -11,7 +11,7 @@ from recovery_nb.records.elements import InvalidRecordError, elements
 from recovery_nb.records.salvage import leading_json_fields
 from recovery_nb.sources.json.elements import Walker
 from recovery_nb.sources.json.resync import Resync, Verdict
-from recovery_nb.sources.json.text import RECORD_LIMIT, Text
+from recovery_nb.sources.json.text import RECORD_LIMIT, Text, is_json
 
 __all__ = ["next_list", "within_border"]
 
@@ -29,7 +29,7 @@ _ALIKE = 0.75
 
 
 def next_list(
-    text: Text, resync: Resync, start: int, end: int, *, usual: int = 0, fields: Collection[bytes] = ()
+    text: Text, resync: Resync, start: int, end: int, *, usual: int = 0, fields: Collection[bytes] = (), own: str = ""
 ) -> tuple[int, bool]:
     """Look in a damaged stretch for the name of a list of records that begins there.
 
@@ -40,12 +40,15 @@ def next_list(
         end: Where it ends.
         usual: How long a record is, in bytes.
         fields: The names of the fields that records before have, for a list in a broken record may look the same.
+        own: The name of the list that is read: none comes twice.
 
     Returns:
         Where the name begins, or -1; and whether there is one of which it cannot be told.
     """
     doubt = False
     for key, name, bracket in _keys(text, start, end):
+        if name == own.encode():
+            continue
         is_field = name in fields
         verdict = resync.judge_list(bracket, usual=usual, is_field=is_field)
         before = text.slice(max(start, key - _NEAR), key)
@@ -96,7 +99,7 @@ def within_border(walker: Walker, text: Text, resync: Resync, *, hidden: bool, n
             return int(stop.value)
         if isinstance(piece, Damage):
             start, end, harmed = piece.offset, piece.offset + piece.length, True
-            key, doubt = next_list(text, resync, start, end, usual=longest, fields=fields)
+            key, doubt = next_list(text, resync, start, end, usual=longest, fields=fields, own=piece.collection)
             if key >= 0:
                 walker.close()
                 partial = leading_json_fields(text.slice(start, min(key, start + RECORD_LIMIT)))
@@ -117,7 +120,8 @@ def within_border(walker: Walker, text: Text, resync: Resync, *, hidden: bool, n
 
 def _is_between(text: Text, start: int, end: int, shortest: int) -> bool:
     """Return whether what is damaged is not a record but what stood between two, and more than a comma."""
-    return _SHORTEST <= end - start < shortest and text.byte(start) != b"{"
+    between = _SHORTEST <= end - start < shortest and text.byte(start) != b"{"
+    return between and not is_json(text.slice(start, end).strip(b", \t\r\n"))
 
 
 def _alike(record: bytes, fields: set[bytes]) -> bool:

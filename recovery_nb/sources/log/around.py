@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from recovery_nb.sources.log.objects import closers
+from recovery_nb.sources.log.brackets import Brackets
 from recovery_nb.sources.log.records import Lead, collection_in_line, lead_of
 
-__all__ = ["NOTHING", "Around"]
+__all__ = ["Around"]
 
 _BEFORE = 96
 """How many bytes before a text are wanted with it."""
@@ -13,13 +13,10 @@ _BEFORE = 96
 _LINE_REACH = 1024
 """How far a line is looked at for what it says of an object in it: lines may be long, and objects in them many."""
 
-_REST_REACH = 64 * 1024
-"""How far the rest of a line is looked at."""
-
 _HEADING = (b":", b"=", b"(", b">", b"[")
 """How a line ends that speaks of what is on the next."""
 
-NOTHING = Lead(b"", nested=False, listed=False, follows=False)
+_NOTHING = Lead(b"", nested=False, listed=False, follows=False)
 
 
 class Around:
@@ -32,23 +29,24 @@ class Around:
         stop: Where to stop.
         final: Whether nothing follows it.
         before: What precedes it.
+        brackets: What its brackets tell.
     """
 
     def __init__(self) -> None:
         self.text, self.before, self.stop, self.final = b"", b"", 0, True
         self._offset = 0
-        self._end, self._lead = -1, NOTHING
+        self._end, self._lead = -1, _NOTHING
         self._collection: str | None = ""
         self._goes_on_at = self._alone_at = self._broke_at = -1
         self._broken = False
-        self._closed_until = 0
-        self._closers: list[bytes] = []
+        self._sight = True
+        self.brackets = Brackets()
 
     def move(self, text: bytes, stop: int, *, final: bool, before: bytes, offset: int) -> None:
         """Go on to another text, which begins at `offset` in the longer one."""
         self.text, self.before, self.stop, self.final, self._offset = text, before, stop, final, offset
         self._alone_at = -1
-        self._closed_until = 0
+        self.brackets.move(text, alone=not before or before.endswith(b"\n"))
 
     def passed(self, end: int, lead: Lead, *, broken: bool = False) -> None:
         """Note where the last object ended or broke off, and what stood before it."""
@@ -56,11 +54,12 @@ class Around:
         if broken:
             self._broke_at = self._end
 
-    def doubtful(self, start: int, lead: Lead) -> bool:
-        """Return whether the object at `start` may be a part of the broken one before it.
+    def goes_on(self, start: int, lead: Lead) -> bool:
+        """Return whether the object at `start` goes on with a list that has a broken member or began out of sight."""
+        return not self._sight or (self._broken and (start == self._goes_on_at or lead.follows))
 
-        It goes on with a list that one is in or has, or stands on its line and no word before it says what it is.
-        """
+    def on_broken_line(self, start: int) -> bool:
+        """Return whether an object before `start` is broken, and no line break parts it from this one."""
         if self._broke_at < 0:
             return False
         broke_at = max(0, self._broke_at - self._offset)
@@ -68,8 +67,7 @@ class Around:
             self._broke_at = -1
         else:
             self._broke_at = self._offset + start  # what is before it is looked at once
-        goes_on = start == self._goes_on_at or lead.follows
-        return (goes_on and self._broken) or (self._broke_at >= 0 and not lead.speaks)
+        return self._broke_at >= 0
 
     def alone(self, start: int) -> None:
         """Note that what stands before the object at `start` is the broken end of another one."""
@@ -77,9 +75,9 @@ class Around:
 
     def lead(self, start: int) -> Lead:
         """Return what stands before an object that is in no other one."""
-        self._goes_on_at = -1
+        self._goes_on_at, self._sight = -1, True
         if start == self._alone_at:
-            return NOTHING
+            return _NOTHING
         lead = lead_of(self.text, start, self.before)
         if not lead.follows:
             return lead
@@ -90,16 +88,8 @@ class Around:
                 return lead._replace(nested=self._lead.nested)
             self._goes_on_at = start
             return self._lead
-        # The list that it goes on with began somewhere out of sight: it may be part of a record.
-        return lead._replace(nested=True)
-
-    def inside(self, end: int, lead: Lead) -> bool:
-        """Return whether what ends at `end` is in an object whose beginning is lost: its line closes one after it."""
-        if end >= self._closed_until:
-            reach = min(len(self.text), end + _REST_REACH)
-            line_end = self.text.find(b"\n", end, reach)
-            self._closers, self._closed_until = closers(self.text, end, reach if line_end < 0 else line_end)
-        return bool(self._closers) and not (lead.listed and self._closers == [b"]"])
+        self._sight = False
+        return lead
 
     def within(self, start: int) -> bytes:
         """Return what precedes a text that begins at `start` in this one."""

@@ -11,9 +11,10 @@ from recovery_nb.records.extended_json import NotARecordError
 from recovery_nb.sources.log.around import Around
 from recovery_nb.sources.log.lines import is_entry
 from recovery_nb.sources.log.objects import Place, Scan, broken_at
-from recovery_nb.sources.log.pieces import UPDATE, Converter, Piece
+from recovery_nb.sources.log.pieces import DOUBT, UPDATE, Converter, Piece
 from recovery_nb.sources.log.records import (
     BEGINS_AS_RECORD,
+    NEARLY_A_RECORD,
     SERVER_ENTRY,
     Lead,
     collection_in_object,
@@ -85,6 +86,7 @@ class Judge:
             if place.start < covered:
                 continue
             near, excluded = self._names(place, lead, entry)
+            harmed = any(NEARLY_A_RECORD.match(text, bracket) for bracket in place.above)
             believed = near.holds or (place.certain and not lead.nested)
             if excluded or not believed:
                 covered = max(covered, (end if place.end < 0 else place.end) if excluded else 0)
@@ -93,6 +95,8 @@ class Judge:
                 piece = self._broken(place, end, _why(seen), entry)
             else:
                 piece = self._whole(place, near, seen, entry)
+            if piece and harmed and not piece.reason:
+                piece = piece._replace(record=b"", text=b"", reason=DOUBT)
             if piece:
                 covered = piece.entry_end if place.end < 0 else place.end
                 pieces += [piece] if piece.record or piece.reason else []
@@ -129,12 +133,13 @@ class Judge:
 
     def _proved(self, entry: _Entry) -> int:
         if entry.proved < 0:
-            entry.proved = self.proved(entry.start, entry.end)
+            known = entry.end - entry.start <= _PROVABLE
+            entry.proved = self.proved(entry.start, entry.end) if known else entry.start
         return entry.proved
 
     def proved(self, start: int, end: int) -> int:
-        """Return up to where an outermost object is valid JSON, so that it is certain what is in what."""
-        stop = broken_at(self._around.text[start:end]) if end - start <= _PROVABLE else 0
+        """Return up to where an outermost object is valid JSON, as far as it was looked at."""
+        stop = broken_at(self._around.text[start:end]) if end - start <= _PROVABLE else -1
         return end if stop < 0 else start + stop
 
     def _names(self, place: Place, lead: Lead, entry: _Entry) -> tuple[Lead, bool]:

@@ -59,6 +59,7 @@ _TEXT_NAMES = ("msg", "message", "@message", "@m", "@mt", "short_message", "even
 _STAMP_NAMES = ("t", "@t", "time", "timestamp", "@timestamp", "ts", "datetime", "date", "asctime", "eventTime")
 _WITHIN_JSON = re.compile(rb"\s|[\"}\],:]|\[(?!\d)")
 _IDENTITIES = ("_id", "id", "session_id")
+_DIGIT_FIRST = re.compile(rb"\[?\d")
 _QUOTED = re.compile(rb'\{(?:[ \t]|\\++[nrt])*+\\++"_id\\++"')
 _EMBEDDED = re.compile(rb'\{\s?\\*"(?:_|session_)id\\*"\s?:')
 
@@ -251,10 +252,10 @@ def quotes_records(head: bytes) -> bool:
 
 
 def lost_its_head(head: bytes) -> bool:
-    """Return whether a file that begins with `head` begins within a line of a log: nearly all after it have a time."""
+    """Return whether a file that begins with `head` begins in an object in a log's line: the others have a time."""
     lines = [line for line in head.split(b"\n")[1:] if line.strip()]
-    stamped = sum(line[:1] in b"123456789[" and _is_stamped(line) for line in lines)
-    return stamped >= 3 and stamped >= 0.8 * len(lines)
+    stamped = sum(_DIGIT_FIRST.match(line) is not None and line_time(line[:48]) is not None for line in lines)
+    return head[:1] == b"{" and stamped >= 3 and stamped >= 0.8 * len(lines)
 
 
 def looks_like_log(head: bytes) -> bool:

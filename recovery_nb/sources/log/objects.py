@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["LAYERS", "Place", "Scan", "Unescaped", "broken_at", "closers", "scan", "shallow"]
+__all__ = ["BRACKET", "LAYERS", "STRING", "Place", "Scan", "Unescaped", "broken_at", "scan", "shallow"]
 
 LAYERS = 3
 """How often a text may be escaped in another: a string within a string within a string."""
@@ -23,16 +23,16 @@ _MAX_PLACES = 100_000
 _NEAR_TOP = 16
 """Records are looked for no deeper than this within brackets: an entry, a command, a list of documents."""
 
-_STRING = rb'"[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+"'
+STRING = rb'"[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+"'
 _IDENTITY = rb'"(?:_|session_)?id"\s*+:'
 _CERTAIN_IDENTITY = rb'"(?:_|session_)id"\s*+:'
 _PLAIN = rb'[^"{}\[\]\n]*+'
-_SKIP = re.compile(_PLAIN + rb"(?:(?!" + _IDENTITY + rb")" + _STRING + _PLAIN + rb")*+")
+_SKIP = re.compile(_PLAIN + rb"(?:(?!" + _IDENTITY + rb")" + STRING + _PLAIN + rb")*+")
 _TOKEN = re.compile(_SKIP.pattern + rb"(?:([{}\[\]])|(\n)|(" + _CERTAIN_IDENTITY + rb")|" + _IDENTITY + rb")")
 _STRING_BODY = re.compile(rb'"[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+')
-_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:' + _STRING + rb'[^"{}\[\]]*+)*+[{}\[\]]')
-_LEAF = rb'[{\[][^"{}\[\]]*+(?:' + _STRING + rb'[^"{}\[\]]*+)*+[}\]]'
-_DEEP_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:(?:' + _STRING + rb"|" + _LEAF + rb')[^"{}\[\]]*+)*+[{}\[\]]')
+BRACKET = re.compile(rb'[^"{}\[\]]*+(?:' + STRING + rb'[^"{}\[\]]*+)*+[{}\[\]]')
+_LEAF = rb'[{\[][^"{}\[\]]*+(?:' + STRING + rb'[^"{}\[\]]*+)*+[}\]]'
+_DEEP_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:(?:' + STRING + rb"|" + _LEAF + rb')[^"{}\[\]]*+)*+[{}\[\]]')
 _NEXT_LINE = re.compile(
     rb'[ \t\r\n]*+(?:(")|([{\[])|[}\],:]|(?:-?\d[\d.eE+-]*+|true|false|null|NaN|-?Infinity)(?=[ \t]*+[\r\n,\]}])|\Z)'
 )
@@ -168,7 +168,7 @@ def shallow(text: bytes, start: int = 0, stop: int | None = None) -> bytes:
     stop = len(text) if stop is None else stop
     parts: list[bytes] = []
     depth, began, index = 0, start, start
-    while token := (_DEEP_BRACKET if depth > 1 else _BRACKET).match(text, index, stop):
+    while token := (_DEEP_BRACKET if depth > 1 else BRACKET).match(text, index, stop):
         index = token.end()
         if text[index - 1] in _OPENING:
             depth += 1
@@ -183,22 +183,6 @@ def shallow(text: bytes, start: int = 0, stop: int | None = None) -> bytes:
     if depth <= 1:
         parts.append(text[began : index if depth <= 0 else stop])
     return b"".join(parts)
-
-
-def closers(text: bytes, start: int, stop: int) -> tuple[list[bytes], int]:
-    """Return the first two brackets that close, between `start` and `stop`, what opened before; and where the first is.
-
-    Where there is none, the place is `stop`.
-    """
-    found: list[bytes] = []
-    depth, first, index = 0, stop, start
-    while len(found) < 2 and (token := _BRACKET.match(text, index, stop)):
-        index = token.end()
-        depth += 1 if text[index - 1] in _OPENING else -1
-        if depth < 0:
-            found.append(text[index - 1 : index])
-            depth, first = 0, min(first, index - 1)
-    return found, first
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=len, parse_int=len, parse_float=len)

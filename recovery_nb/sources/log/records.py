@@ -11,6 +11,7 @@ from recovery_nb.sources.log.objects import shallow
 
 __all__ = [
     "BEGINS_AS_RECORD",
+    "NEARLY_A_RECORD",
     "SERVER_ENTRY",
     "Lead",
     "collection_in_line",
@@ -24,6 +25,9 @@ BEGINS_AS_RECORD = re.compile(
     rb'\{\s*+"(?:_|session_)id"\s*+:(?!\s*+\{\s*+"\$(?!oid|uuid|binary|date|number|timestamp))'
 )
 """How a record begins that has its identity first; a condition on the identity is none."""
+
+NEARLY_A_RECORD = re.compile(rb'\{\s*+"(?:[^a-zA-Z@$#"]id|_[^"]d|_i[^"d])"\s*+:')
+"""How one begins of whose `_id` one byte is another: what is in it is a part of it."""
 
 SERVER_ENTRY = b'{"t":{"$date":"'
 """How an entry of MongoDB's own log begins."""

@@ -9,11 +9,18 @@ from itertools import zip_longest
 
 from recovery_nb.records.batch import MAX_RECORD_BYTES
 from recovery_nb.records.salvage import leading_json_fields
-from recovery_nb.sources.log.around import NOTHING, Around
+from recovery_nb.sources.log.around import Around
 from recovery_nb.sources.log.judge import Judge
 from recovery_nb.sources.log.objects import LAYERS, Scan, Unescaped, scan
 from recovery_nb.sources.log.pieces import DOUBT, UPDATE, Converter, Piece
-from recovery_nb.sources.log.records import BEGINS_AS_RECORD, SERVER_ENTRY, Lead, collection_in_object, lead_of
+from recovery_nb.sources.log.records import (
+    BEGINS_AS_RECORD,
+    NEARLY_A_RECORD,
+    SERVER_ENTRY,
+    Lead,
+    collection_in_object,
+    lead_of,
+)
 from recovery_nb.sources.log.strays import Strays
 from recovery_nb.sources.log.whole import Whole
 
@@ -26,6 +33,8 @@ _DANGLING = re.compile(rb"\{" + _SPACE + rb"\\*+\Z")
 _DANGLING_REACH = 96
 _STRING_REST = re.compile(rb'[^"\\\r\n]*+(?:\\[^\r\n][^"\\\r\n]*+)*+')
 
+_REACH_BEFORE = 256
+_FIELD_BEFORE = re.compile(rb'[,{\x00-\x1f]\s*+"[^"\\]{1,64}+"\s*+:\s*+"[^"]*+\Z')
 _USUAL = 8
 """As often at least a log has put records themselves under a name before it is taken for its way."""
 
@@ -73,7 +82,7 @@ class Search:
             start = found.start()
             if found[1]:
                 pieces, position = self._in_string(start, stop)
-                if pieces and self._around.inside(position + 1, NOTHING):
+                if pieces and self._is_part_of_string(start, position):
                     pieces = [piece._replace(text=b"", reason=piece.reason or _QUOTED) for piece in pieces]
             elif passed := self._passes_over(start):
                 position = passed
@@ -106,11 +115,12 @@ class Search:
         """Return what is found in the object at `start`, and where to go on; -1 if it has to be seen whole first."""
         around = self._around
         lead = around.lead(start)
-        doubtful = around.doubtful(start, lead)
+        doubtful = around.goes_on(start, lead)
+        suspect = around.on_broken_line(start) and not lead.speaks
         passes = lead.excludes or lead.updates or (lead.nested and not lead.holds)
         if not passes and (piece := self._whole.at(start, lead)):
             self._holders[lead.name] += bool(lead.name)
-            doubtful = doubtful or (not lead.speaks and around.inside(piece.end, lead))
+            doubtful = doubtful or self._is_part(piece.end, lead, suspect=suspect)
             around.passed(piece.end, lead, broken=doubtful)
             return [self._trimmed(self._doubted(piece) if doubtful else piece, None)] if piece.record else [], piece.end
         text = around.text
@@ -118,7 +128,7 @@ class Search:
         if seen.end < 0 and seen.cut and not around.final:
             return [], -1
         end = seen.reached
-        doubtful = doubtful or (seen.end >= 0 and not lead.speaks and around.inside(end, lead))
+        doubtful = doubtful or (seen.end >= 0 and self._is_part(end, lead, suspect=suspect))
         around.passed(end, lead, broken=doubtful or seen.end < 0)
         if seen.end >= 0 and _is_passed_over(lead):
             return [], end
@@ -135,9 +145,10 @@ class Search:
             if seen.end < 0 and lead.listed and not lead.nested and len(pieces) == 1 and pieces[0].start == start:
                 pieces += self._strays.siblings(start, lead)
         broken = seen.end < 0 or any(piece.start == start and piece.reason not in ("", UPDATE) for piece in pieces)
-        # Where this log's records have stood themselves, an object that is none may be a broken one.
         if self._holders[lead.name] > _USUAL and not any(piece.start == start for piece in pieces):
-            broken = doubtful = True
+            # This log's records have stood here themselves: one that is none, and looks broken, is a broken one.
+            doubtful = doubtful or self._breaks_at(start, end) < end
+            broken = broken or doubtful
         if broken:
             around.passed(end, lead, broken=True)
         own = broken and BEGINS_AS_RECORD.match(text, start)  # what a broken record quotes is a part of it
@@ -146,6 +157,24 @@ class Search:
         pieces = sorted(self._doubted(piece) if doubtful else piece for piece in pieces)
         pieces = [self._trimmed(piece, following) for piece, following in zip_longest(pieces, pieces[1:])]
         return pieces, max(end, pieces[-1].end if pieces else 0)
+
+    def _is_part_of_string(self, start: int, end: int) -> bool:
+        """Return whether a string, found at `start` and closed at `end`, is in an object that lost its beginning."""
+        around = self._around
+        brackets = around.brackets
+        return (
+            bool(_FIELD_BEFORE.search(around.text, max(0, start - _REACH_BEFORE), start))
+            or brackets.field_follows(end + 1)
+            or brackets.closes_alone(end + 1)
+            or (around.on_broken_line(start) and brackets.closed(end + 1))
+        )
+
+    def _is_part(self, end: int, lead: Lead, *, suspect: bool) -> bool:
+        """Return whether what follows an object on its line says that it is in one which is broken."""
+        brackets = self._around.brackets
+        return not lead.speaks and (
+            brackets.lost(end) or brackets.field_follows(end) or (suspect and brackets.closed(end))
+        )
 
     def _doubted(self, piece: Piece) -> Piece:
         """Return a record as what may be a part of a broken one, unless a word before it says what it is."""
@@ -186,8 +215,15 @@ class Search:
                 if collection is not None:
                     found.append(piece._replace(collection=collection, entry=start, entry_end=end))
         # What a string quotes behind a break may be quoted by a record that is broken there.
-        proved = self._judge.proved(start, end) if found else end
+        if NEARLY_A_RECORD.match(self._around.text, start):
+            return [self._doubted(piece) for piece in found]
+        proved = self._breaks_at(start, end) if found else end
         return [self._doubted(piece) if piece.start >= proved else piece for piece in found]
+
+    def _breaks_at(self, start: int, end: int) -> int:
+        """Return where an object stops being valid JSON; `end` if it does not, or is of another notation."""
+        proved = self._judge.proved(start, end)
+        return proved if self._around.text.find(b'":', start, proved) >= 0 else end
 
     def _in_string(self, start: int, stop: int) -> tuple[list[Piece], int]:
         """Return what is found in a string from `start` on, and where it ends; -1 if it has to be seen whole first."""

@@ -91,7 +91,8 @@ class Strays:
             collection = around.collection(here, seen.end)
             if collection is not None and is_record(record, held=lead.holds):
                 covered = seen.end
-                reason = UPDATE if lead.updates else "" if lead.speaks else DOUBT
+                alone = lead.speaks or not around.brackets.closed(seen.end)
+                reason = UPDATE if lead.updates else "" if alone else DOUBT
                 if reason:
                     record, text = b"", b""
                 found.append(Piece(here, seen.end, record, text, reason, collection, here, seen.end))

@@ -136,3 +136,13 @@ def test_a_byte_between_two_records_costs_none(file: Path, junk: str) -> None:
     rows, unknown, damages = read(file, text[:start] + junk + text[start:])
     assert rows == customers(30) + ORDERS + QUOTES
     assert (unknown, len(damages)) == ([], 1)
+
+
+@pytest.mark.parametrize("other", ['"deleted"', "[1, 2, 3]", '"a string of many words"'])
+@pytest.mark.parametrize("place", [0, 7])
+def test_what_is_no_record_and_sound_json_hides_no_border(file: Path, other: str, place: int) -> None:
+    text = backup()
+    start = text.index(f'{{"_id": {place},', text.index('"orders": ['))
+    rows, unknown, damages = read(file, text[:start] + other + ", " + text[start:])
+    assert rows == customers(30) + ORDERS + QUOTES
+    assert (unknown, len(damages)) == ([], 1)

@@ -502,6 +502,56 @@ def test_the_rest_of_a_list_behind_a_broken_member_is_shown_and_not_believed(
     assert told == [(n, False) for n in broken] + [(n, True) for n in doubtful]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "GenericMessage [payload={0}, headers={{id=4}}]", "OrderSaved[order={0}, at=5]", "OrderSaved{{order={0}}}",
+        "Optional[Doc{{json={0}}}]", "{{users=[{0}, {0}]}}", "{{doc={0}}}", "saved [{0} {0}]", "{{Doc:{0} At:5}}",
+        "req{{body={0}}}: handled", "[user={0}]", "[сохранено {0}]", "Event {{ {0} }}", "[2025-11-01 08:00:00 {0}]",
+        "saved {0} in (0, 5]", '{{"count":1}} {0}', 'body={{"name":"Jo... (512 bytes) -> {0}',
+        'GET /users?q={{"age":{{"$gt":5}} -> {0}', 'requête {{"nam… réponse {0}', "{{'topic': 'u', 'value': '{0}'}}",
+        "['{0}', '{0}']", "succeeded in 0.1s: {{'r': '{0}'}}", 'Message {{ topic: "u", payload: {1} }}',
+        "req{{id=1 body={1}}}", "args=[{1}]", "Batch [{1}]", "user [{1}]", "[{1} {1}]", "{{ok,<<{1}>>}}",
+        "%{{payload: {1}}}", "[payload: {1}]", 'Parameters: {{"user"=>{1}, "x"=>"y"}}', '{{"payload"=>{1}}}',
+        '{{"event":"update","doc":{0}}}', 'event: {{"type":"created","data":{0}}}', '{{"t":1,"data":{1}}}',
+        'event: {{"t":1}} -> {0}', 'saved {{"docs":[{0}]}}',
+    ],
+)  # fmt: skip
+def test_whole_records_are_found_within_the_notations_of_others(file: Path, line: str) -> None:
+    records = [f'{{"_id":"r{n}","name":"Ann","age":{n}}}' for n in range(20)]
+    wrapped = "".join(
+        f"2025-11-01 08:00:00 INFO {records[n]}\n2025-11-01 08:00:00 INFO {line.format(text, json.dumps(text))}\n"
+        for n in range(10)
+        for text in [records[n + 10]]
+    )
+    rows, damages = read(file, wrapped)
+    assert sorted({row.record for row in rows}) == sorted(to_bson(one.encode()) for one in records)
+    assert [damage.reason for damage in damages if "whole" in damage.reason] == []
+
+
+def test_what_is_behind_the_end_of_a_list_that_began_out_of_sight_is_shown(file: Path) -> None:
+    cut = '2025-11-01: 3, "orders": []}, {"_id": 87, "n": 2}, {"_id": 80, "n": 1}]\n'
+    rows, damages = read(file, cut + f"{STAMP}doc={RECORD}\n")
+    assert [bson.decode(row.record)["_id"] for row in rows] == ["r1"]
+    assert [bson.decode(damage.partial)["_id"] for damage in damages] == [87, 80]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "created_at,_id,name\n" + "2025-11-01T08:00:00Z,1,u1\n" * 7,
+        "_id\tv\n" + "1764585001\t1\n" * 7,
+        "n,at,user\n" + "1,01/Nov/2025:08:00:00 +0000,u1\n" * 7,
+        "[\n" + '["2025-11-01 08:00:01"],\n' * 5 + '{"_id":1,"a":2}]\n',
+    ],
+)
+def test_a_table_or_a_list_with_times_is_no_log(file: Path, content: str) -> None:
+    file = file.with_suffix(".csv" if "," in content[:12] else ".tsv" if "\t" in content[:9] else ".json")
+    file.write_text(content)
+    (source,) = sources_of(File.on_disk(file))
+    assert not isinstance(source, LogSource)
+
+
 USUAL = "".join(f'{STAMP}doc={{"_id": "u{n}", "v": {n}}} took=3ms\n' for n in range(10))
 
 
@@ -528,7 +578,7 @@ def test_a_record_on_the_line_of_a_broken_one_is_read_if_a_word_leads_to_it_and_
     swallowed = '{"_id": 5, "n": 1}'
     rows, _ = read(file, f'{STAMP}doc={{"_id"\0\0\0 INFO store - saved doc={swallowed}\n')
     assert [bson.decode(row.record) for row in rows] == [{"_id": 5, "n": 1}]
-    rows, damages = read(file, f'{STAMP}doc={{"_id": 1, "a": tru, ={swallowed}\n{STAMP}end\n')
+    rows, damages = read(file, f'{STAMP}doc={{"_id": 1, "a": tru, ={swallowed}}}\n{STAMP}end\n')
     assert rows == []
     assert [bson.decode(damage.partial) for damage in damages] == [{"_id": 1}, {"_id": 5, "n": 1}]
 
