@@ -16,7 +16,7 @@ from recovery_nb.compare.resolve import place
 from recovery_nb.errors import BadInputError, RecoveryError
 from recovery_nb.events import Emit, silent
 from recovery_nb.reports.html import Markup, facts, join, table
-from recovery_nb.sources.base import FileSource
+from recovery_nb.sources.base import FileSource, Kind
 from recovery_nb.sources.discover import Discovery
 
 if TYPE_CHECKING:
@@ -154,6 +154,24 @@ def _depth(source: FileSource) -> int:
     return max((file.depth for file in source.files()), default=0)
 
 
+def _held_to_its_manifest(entry: SourceEntry) -> tuple[SourceEntry, list[BadInputError]]:
+    """Return a source without what its backup's manifest proves to be another collection's, and what it doubts."""
+    whole = entry.kind is Kind.DUMP
+    doubts = {name: one for name, one in doubted(entry.path).items() if whole or not name or name in entry.collections}
+    if not doubts:
+        return entry, []
+    others = {name for name, one in doubts.items() if one.exchanged}
+    kept = {name: count for name, count in entry.collections.items() if name not in others}
+    errors = [
+        BadInputError(
+            f"{'left out, since it is' if one.exchanged else 'it is'} not as it was backed up: {one.reason}",
+            hint=f"verify {one.root}",
+        )
+        for one in doubts.values()
+    ]
+    return entry.model_copy(update={"checksum_ok": False, "collections": kept}), errors
+
+
 def catalogued(found: Discovery, catalog: Catalog, *, emit: Emit = silent) -> Scan:
     """Bring everything that was found into the catalog; what cannot be read is an error of the scan, not a stop.
 
@@ -168,11 +186,8 @@ def catalogued(found: Discovery, catalog: Catalog, *, emit: Emit = silent) -> Sc
         except BadInputError as error:
             errors.append(error)
         else:
-            faults = [reason for name, reason in doubted(source.path).items() if not name or name in entry.collections]
-            if faults:
-                entry = entry.model_copy(update={"checksum_ok": False})
-                hint = f"verify {source.path}"
-                errors += [BadInputError(f"not as it was backed up: {reason}", hint=hint) for reason in faults]
+            entry, doubts = _held_to_its_manifest(entry)
+            errors += doubts
             if entries.setdefault(entry.id, entry) is not entry:
                 copies.append((source.path, entries[entry.id].path))
     return Scan(

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 from recovery_nb.backups.folder_check import faults
 from recovery_nb.backups.manifest import FORMAT, MANIFEST, load
 from recovery_nb.errors import BadInputError
 
-__all__ = ["doubted"]
+__all__ = ["Doubt", "doubted"]
 
 
-def doubted(folder: Path) -> dict[str, str]:
+class Doubt(NamedTuple):
+    """Why a collection in a backup is not what was written.
+
+    Attributes:
+        reason: What is wrong, with the file.
+        root: The backup's folder.
+        exchanged: Whether another collection's records are in its place.
+    """
+
+    reason: str
+    root: Path
+    exchanged: bool = False
+
+
+def doubted(folder: Path) -> dict[str, Doubt]:
     """Hold the stored files of a backup against its manifest, as they are: nothing is unpacked or decrypted.
 
     Args:
@@ -20,8 +35,7 @@ def doubted(folder: Path) -> dict[str, str]:
             doubted.
 
     Returns:
-        By collection, why what is read of it is not what was written; the reason names the file. Under "" is what
-        speaks against all of them.
+        By collection, why what is read of it is not what was written. Under "" is what speaks against all of them.
     """
     start = folder.parent if folder.is_file() else folder
     root = next((one for one in (start, start.parent) if _is_ours(one / MANIFEST)), None)
@@ -29,14 +43,15 @@ def doubted(folder: Path) -> dict[str, str]:
         return {}
     try:
         manifest = load(root / MANIFEST)
-        found: dict[str, str] = {}
+        found: dict[str, Doubt] = {}
         for fault in faults(root, manifest):
             if fault.collection:
-                found.setdefault(fault.collection, f"{root / fault.name}: {fault.what}")
+                reason = f"{root / fault.name}: {fault.what}"
+                found.setdefault(fault.collection, Doubt(reason, root, fault.exchanged))
     except BadInputError as error:
-        return {"": f"nothing vouches for its files: {error.message}"}
+        return {"": Doubt(f"nothing vouches for its files: {error.message}", root)}
     except OSError as error:
-        return {"": f"its files cannot be held against its manifest: {error.strerror}"}
+        return {"": Doubt(f"its files cannot be held against its manifest: {error.strerror}", root)}
     return found
 
 

@@ -26,11 +26,13 @@ class Fault(NamedTuple):
         name: Its path within the backup.
         what: What is wrong.
         collection: The collection that it is of; "" where it is of none.
+        exchanged: Whether it holds what another file should: its records are another collection's.
     """
 
     name: str
     what: str
     collection: str
+    exchanged: bool = False
 
 
 def verify_folder(path: Path, findings: Findings, *, tree: Tree) -> tuple[Manifest, DumpSource | None]:
@@ -71,7 +73,7 @@ def faults(path: Path, manifest: Manifest) -> Iterator[Fault]:
     content_of = {entry.sha256: name for name, entry in manifest.files.items() if entry.bytes}
     for name, entry in sorted(manifest.files.items()):
         file = path / name
-        what = ""
+        what, other = "", None
         if name not in present:
             what = "it is missing"
         elif file.is_symlink() or not file.is_file():
@@ -86,7 +88,7 @@ def faults(path: Path, manifest: Manifest) -> Iterator[Fault]:
                 what = f"it has {size:,} bytes; {entry.bytes:,} were written"
             else:
                 what = "it does not hold what was written: its SHA-256 differs"
-        yield Fault(name, what, _collection(name, collections))
+        yield Fault(name, what, _collection(name, collections), exchanged=other is not None)
 
 
 def file_names(manifest: Manifest) -> dict[str, str]:

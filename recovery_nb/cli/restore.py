@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from recovery_nb.cli.console import Console
+from recovery_nb.cli.harm import harm_of, print_harm
 from recovery_nb.cli.options import AsOf, Collection, Globals, Key, Target, listed
 from recovery_nb.errors import BadInputError
 
@@ -82,7 +83,7 @@ def restore(
     with console.progress() as emit, context.obj.open(emit) as case:
         case.into = target_db
         found = case.compare(*sources, collection=collection, target=target_collection, key=listed(key), as_of=as_of)
-        unread = list(case.scanned.errors)
+        unread, harm = list(case.scanned.errors), harm_of(found, collection)
         plan = case.plan(
             found, only=listed(only), keys=keys, query=query, on_conflict=on_conflict.value, mark=mark,
             transaction=scope,
@@ -98,9 +99,10 @@ def restore(
         checked = case.verify(result.restore_id) if result.restore_id else None
     for line in [*found.summary.notes, *(f"cannot be read: {line}" for line in unread)]:
         console.say(line)
+    print_harm(console, harm)
     console.document(
         {**_restored(result), "plan": str(plan.path), "unmatched": unmatched,
-         "notes": [*found.summary.notes, *result.notes], "unread": unread,
+         "notes": [*found.summary.notes, *result.notes], "unread": unread, "damage": harm,
          "verification": checked.as_dict() if checked else None}
     )  # fmt: skip
     if dry_run:
@@ -122,7 +124,7 @@ def restore(
             console.say(f"to undo it: {_command(context.obj, *elsewhere, 'rollback', result.restore_id)}")
     if result.failed or not result.success or (checked and not checked.ok):
         return 3
-    return 1 if unmatched or unread else 0
+    return 1 if unmatched or unread or harm else 0
 
 
 def _resume(context: typer.Context, restore_id: str, sources: list[str], *, confirmed: bool) -> int:

@@ -40,8 +40,9 @@ class NotARecordError(ValueError):
     """
 
     def __init__(self, reason: str, *, well_formed: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = reason
+        # A parser may quote the text, which may hold anything: a reason is one line.
+        self.reason = "".join(one if one.isprintable() else repr(one)[1:-1] for one in reason)
+        super().__init__(self.reason)
         self.well_formed = well_formed
 
 

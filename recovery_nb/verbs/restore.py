@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def plan_restore(
         plan = make_plan(
             pick(), context.folder / "plans", database=context.database.label, on_conflict=OnConflict(on_conflict),
             sources={entry.id: printable(entry.path) for entry in comparison.sources.values()},
-            structures=structures(comparison, context.database, only=chosen_of), mark=mark,
+            structures=_whole(comparison, structures(comparison, context.database, only=chosen_of)), mark=mark,
             marked_at=time.time_ns() // 1_000_000 if mark else 0, transaction=transaction,
         )  # fmt: skip
         unmatched = chosen.unmatched if chosen else []
@@ -137,6 +137,20 @@ def undo_restore(
         )  # fmt: skip
         outcome.update(reverted=result.reverted, skipped=result.skipped, failed=result.failed)
     return result, chosen.unmatched if chosen else []
+
+
+def _whole(comparison: Comparison, structures: Mapping[str, str]) -> dict[str, str]:
+    """Leave out what would be made empty because nothing of it could be read."""
+    lost = {
+        name
+        for entry in comparison.sources.values()
+        if entry.damage or entry.checksum_ok is False
+        for given, options in entry.options.items()
+        for name in [comparison.summary.placed.get(entry.id, {}).get(given, given)]
+        if not entry.collections.get(given) and not dict(options).get("options", {}).get("viewOn")
+    }
+    held = {name for entry in comparison.sources.values() for name, count in entry.collections.items() if count}
+    return {name: text for name, text in structures.items() if name not in lost or name in held}
 
 
 def _same_database(context: Context, plan: Plan) -> None:

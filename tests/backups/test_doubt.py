@@ -17,6 +17,10 @@ def backup(small: Database, tmp_path: Path, identity: Path) -> Path:
     return write_backup(small, tmp_path, compression="zstd", recipients=recipients([public(identity)])).path
 
 
+def reasons(folder: Path) -> dict[str, str]:
+    return {name: one.reason for name, one in doubted(folder).items()}
+
+
 def test_a_backup_as_it_was_written_is_not_doubted(backup: Path, small: Database) -> None:
     assert doubted(backup) == doubted(backup / small.name) == doubted(backup / small.name / "users.bson.zst.age") == {}
 
@@ -27,14 +31,16 @@ def test_swapped_changed_missing_and_additional_files_are_doubted_by_collection(
     first, second = quotes.read_bytes(), users.read_bytes()
     quotes.write_bytes(second)
     users.write_bytes(first)
-    assert doubted(folder) == {
+    assert all(one.exchanged and one.root == backup for one in doubted(folder).values())
+    assert reasons(folder) == {
         "quotes": f"{quotes}: it holds what {small.name}/users.bson.zst.age should",
         "users": f"{users}: it holds what {small.name}/quotes.bson.zst.age should",
     }
     quotes.write_bytes(first)
     users.unlink()
     (folder / "oth%2Fer.bson").write_bytes(b"")
-    assert doubted(backup) == {
+    assert not any(one.exchanged for one in doubted(backup).values())
+    assert reasons(backup) == {
         "oth/er": f"{folder / 'oth%2Fer.bson'}: the manifest does not know it",
         "users": f"{users}: it is missing",
     }
@@ -50,7 +56,7 @@ def test_a_manifest_that_was_changed_leaves_nothing_to_vouch_for_any_file(backup
     manifest.write_bytes(manifest.read_bytes().replace(b'"records": 5', b'"records": 6'))
     (name,) = doubted(backup / small.name)
     assert name == ""
-    assert "nothing vouches for its files" in doubted(backup)[""]
+    assert "nothing vouches for its files" in doubted(backup)[""].reason
 
 
 def test_what_is_no_backup_of_ours_is_not_judged(samples: Path, tmp_path: Path) -> None:

@@ -303,3 +303,45 @@ def test_whatever_a_database_holds_comes_back_from_our_own_backup(cli: Cli, ever
     assert cli("verify", done.json["restore_id"], "--json").json["problems"] == []
     again = cli("rollback", done.json["restore_id"], "--force", "--json")
     assert (again.code, again.json["reverted"]) == (0, 0)
+
+
+def test_what_a_damaged_backup_lost_is_said_and_costs_the_exit_code(cli: Cli, database: Any) -> None:
+    store = database.client[database.name]
+    for name in ("a", "b", "c"):
+        store[name].insert_many([{"_id": n, "v": f"{name}{n}", "pad": "x" * 50} for n in range(50)])
+    backup = Path(cli("backup", "--compression", "none", "--json").json["path"])
+    for name in ("a", "b", "c"):
+        store.drop_collection(name)
+    folder = next(path.parent for path in backup.rglob("a.bson"))
+    (folder / "a.bson").write_bytes((folder / "a.bson").read_bytes()[:600])
+    (folder / "b.bson").unlink()
+
+    tried = cli("restore", backup, "--dry-run", "--json")
+    assert tried.code == 1
+    done = cli("restore", backup, "--yes", "--json")
+    assert (done.code, done.json["failed"]) == (1, 0)
+    assert [one["reason"] for one in done.json["damage"]] == [
+        "a record of 84 bytes is cut: the file ends 12 bytes after its start"
+    ]
+    assert any("b.bson: it is missing" in line for line in done.json["unread"])
+    assert all(str(backup) in line and line.endswith(f"verify {backup}") for line in done.json["unread"])
+    assert sorted(store.list_collection_names()) == ["a", "c"]  # nothing is made that nothing could be read of
+    assert store["c"].count_documents({}) == 50
+    assert 0 < store["a"].count_documents({}) < 50
+    assert "damaged: " in cli("restore", backup, "--dry-run").out
+
+
+def test_records_in_the_place_of_others_are_not_restored(cli: Cli, database: Any) -> None:
+    store = database.client[database.name]
+    for name in ("a", "b"):
+        store[name].insert_many([{"_id": n, "v": f"{name}{n}"} for n in range(50)])
+    backup = Path(cli("backup", "--compression", "none", "--json").json["path"])
+    first, second = next(backup.rglob("a.bson")), next(backup.rglob("b.bson"))
+    one, other = first.read_bytes(), second.read_bytes()
+    first.write_bytes(other)
+    second.write_bytes(one)
+    store["a"].delete_many({})
+    done = cli("restore", backup, "--yes", "--json")
+    assert (done.code, done.json["restored"]) == (1, 0)
+    assert any("left out" in line and "it holds what" in line for line in done.json["unread"])
+    assert store["a"].count_documents({}) == 0
