@@ -115,6 +115,13 @@ class Case:
         """
         return self._servers.address(uri or self._target)
 
+    def restore_into(self, name: str) -> None:
+        """Compare with, and restore into, another database on the same server; "" for the database itself."""
+        if name != self.into and "database" in self.__dict__:
+            self.__dict__.pop("database").close()
+            self.comparison = None
+        self.into = name
+
     @property
     def _target(self) -> str:
         return beside(self.uri, self.into) if self.uri and self.into else self.uri

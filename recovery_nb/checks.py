@@ -9,14 +9,15 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from recovery_nb.audit import AuditLog
+from recovery_nb.audit import AuditLog, redact_uri
 from recovery_nb.backups import verify_backup
 from recovery_nb.catalog.digest import sha256_of
 from recovery_nb.errors import BadInputError, RecoveryError
 from recovery_nb.events import Emit, silent
-from recovery_nb.restore.files import list_restores
+from recovery_nb.restore.files import RestoreInfo, list_restores
 from recovery_nb.restore.plan import Plan
 from recovery_nb.restore.verify import verify_restore
+from recovery_nb.sources.address import beside, name_in
 from recovery_nb.sources.content import MANIFEST, FileContent
 from recovery_nb.sources.detect import OPLOG
 from recovery_nb.sources.oplog.source import FORMAT as OPLOG_FORMAT
@@ -55,6 +56,23 @@ def verify_run(folder: Path) -> Verification:
 
 def _restore(folder: Path, address: Callable[[], str]) -> Verification:
     return verify_restore(folder, address())
+
+
+def _restore_of_case(info: RestoreInfo, address: Callable[[], str]) -> Verification:
+    """Check a restore in the database that it wrote to, which may be another one than the case's on its server."""
+    uri, own = address(), name_in(info.database)
+    if own in ("", name_in(uri)):
+        return verify_restore(info.path, uri)
+    if _server(redact_uri(uri)) == _server(info.database):
+        return verify_restore(info.path, beside(uri, own))
+    note = f"{info.id} wrote to {info.database}, on another server, and was not checked: name it with --db"
+    return Verification(info.id, ok=True, checked=0, problems=(), notes=(note,))
+
+
+def _server(address: str) -> str:
+    """Return what an address says but for the database and the options."""
+    scheme, _, rest = address.partition("://")
+    return f"{scheme}://{rest.partition('?')[0].partition('/')[0]}"
 
 
 def _joined(target: str, parts: list[Verification]) -> Verification:
@@ -127,7 +145,7 @@ def _case(folder: Path, address: Callable[[], str], audit: AuditLog, tree: Tree 
     checks += [(str(path), partial(verify_backup, path, tree=tree, emit=emit)) for path in _inside(folder / "backups")]
     checks += [(str(path), partial(_copy, path, tree, emit)) for path in _inside(folder / "copies")]
     checks += [(str(path), partial(_plan, path)) for path in _inside(folder / "plans")]
-    checks += [(info.id, partial(_restore, info.path, address)) for info in list_restores(folder / "restores")]
+    checks += [(info.id, partial(_restore_of_case, info, address)) for info in list_restores(folder / "restores")]
     checks += [(str(path), partial(verify_run, path)) for path in _inside(folder / "runs")]
     parts = [_guarded(name, check) for name, check in checks]
     return _joined(str(folder), parts)

@@ -289,6 +289,39 @@ def test_a_whole_case_is_found_whole(case: Case, restored: str) -> None:
     assert case.verify().ok
 
 
+class TestRestoresIntoOtherDatabases:
+    @pytest.fixture
+    def other(self, case: Case, database: Any, tmp_path: Path, restored: str) -> Iterator[Any]:
+        name = f"{database.name}_other"
+        with Case.open(case.folder, database=database.uri) as opened:
+            opened.restore_into(name)
+            comparison = opened.compare(dump(tmp_path / "c.bson", {"_id": 1}, {"_id": 2}))
+            assert opened.restore(opened.plan(comparison)).restored == 2
+        yield database.client[name]
+        database.client.drop_database(name)
+
+    @pytest.mark.parametrize("into", [True, False])
+    def test_are_verified_there_with_the_whole_case(self, case: Case, database: Any, other: Any, into: bool) -> None:
+        with Case.open(case.folder, database=database.uri) as opened:
+            opened.restore_into(other.name if into else "")
+            found = opened.verify()
+            assert found.problems == ()
+            other.c.delete_one({"_id": 2})
+            assert [problem.where for problem in opened.verify().problems] == ["c/2"]
+            database.client[database.name].c.delete_one({"_id": 1})
+            assert {problem.where for problem in opened.verify().problems} == {"c/1", "c/2"}
+
+    def test_of_another_server_are_said_not_to_have_been_checked(self, case: Case, database: Any, other: Any) -> None:
+        other.c.drop()
+        headers = (case.folder / "restores").glob("*/restore.json")
+        header = next(path for path in headers if other.name in path.read_text())
+        header.write_text(json.dumps({**json.loads(header.read_text()), "database": "mongodb://elsewhere/far"}))
+        with Case.open(case.folder, database=database.uri) as opened:
+            found = opened.verify()
+        assert found.problems == ()
+        assert any("wrote to mongodb://elsewhere/far, on another server, and was not" in note for note in found.notes)
+
+
 @pytest.fixture
 def identity(tmp_path: Path) -> tuple[Path, str]:
     """A file with a secret key, and its public key."""

@@ -165,8 +165,10 @@ class Catalog:
         known = SourceEntry.model_validate_json(path.read_bytes())
         if known.path == source.path.absolute():
             return known if known.modified == stats.modified else None
-        if not self.tree.exists(known.path):
-            return None  # it was moved: the entry takes its new place
+        try:
+            self.open(known)
+        except RecoveryError:
+            return None  # it was moved, or opens no more: the entry takes the new place
         # A copy of what is still there: the entry stays as it is, and is handed out with the place that was asked for.
         name = printable(Path(source.path.name))
         return known.model_copy(update={"path": source.path.absolute(), "name": name, "modified": stats.modified})

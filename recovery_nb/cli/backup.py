@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 
 from recovery_nb.cli.console import Console
-from recovery_nb.cli.options import listed
+from recovery_nb.cli.options import listed, next_command
 
 __all__ = ["backup"]
 
@@ -58,8 +57,7 @@ def backup(
     if taken.recipients:
         keys = f"{taken.recipients:,} key{'s' if taken.recipients != 1 else ''}"
         console.say(f"encrypted to {keys}; to read it, name a file of identities in RECOVERY_NB_AGE_IDENTITIES")
-    words = ["recovery-nb", "--case", str(context.obj.case), "compare", str(taken.path)]
-    console.say(f"to see what is lost since: {shlex.join(words)}")
+    next_command(context.obj, "to see what is lost since", "compare", str(taken.path))
     if taken.cluster_time is None:
         console.remark("this server has no snapshots: records written meanwhile may be in it or not")
     return 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from recovery_nb.case import Case
     from recovery_nb.events import Emit
 
-__all__ = ["AsOf", "Collection", "Globals", "Key", "Sources", "Target", "global_options", "listed"]
+__all__ = ["AsOf", "Collection", "Globals", "Key", "Sources", "Target", "global_options", "listed", "next_command"]
 
 Sources = Annotated[
     list[str], typer.Argument(metavar="SOURCE…", help="Backups, exports, dumps, logs, folders of them, oplog:.")
@@ -28,6 +30,8 @@ AsOf = Annotated[
 Target = Annotated[str, typer.Option(help="The database's collection to use instead.", metavar="T")]
 Key = Annotated[str, typer.Option(help="The fields that identify a record.", metavar="FIELD,…")]
 
+_VARIABLE = "DATABASE_URI"
+
 
 @dataclass(frozen=True, slots=True)
 class Globals:
@@ -37,11 +41,13 @@ class Globals:
         case: The case's folder.
         database: The URI given with `--db`, "" for none.
         console: Where results and remarks go.
+        hinted: What `next_command` has said of secrets.
     """
 
     case: Path
     database: str
     console: Console
+    hinted: set[str] = field(default_factory=set)
 
     def open(self, emit: Emit) -> Case:
         """Open the case."""
@@ -74,3 +80,29 @@ def global_options(
 def listed(text: str) -> tuple[str, ...]:
     """Return the words of an option that takes several, with commas between them."""
     return tuple(field.strip() for field in text.split(",") if field.strip())
+
+
+def next_command(
+    options: Globals, purpose: str, *words: str, database: str = "", say: Callable[[str], None] | None = None
+) -> None:
+    """Tell a command that can be run next, as it is, in a shell: on the same case and the same database.
+
+    A URI with a secret is not shown. A variable stands for it, and is explained once.
+
+    Args:
+        options: The options of this command.
+        purpose: What the next one is for: "to undo it".
+        *words: The next one: its name and what it takes.
+        database: The URI of another database than that of `--db`.
+        say: Where it goes; to the result for people if None.
+    """
+    from recovery_nb.audit import redact_uri  # noqa: PLC0415 - `--help` must answer at once
+
+    say, uri = say or options.console.say, database or options.database
+    shown = redact_uri(uri)
+    named = [] if not uri else ["--db", shlex.quote(uri)] if shown == uri else ["--db", f'"${_VARIABLE}"']
+    before = shlex.join(["recovery-nb", "--case", str(options.case)])
+    say(f"{purpose}: {' '.join([before, *named, shlex.join(words)])}")
+    if shown != uri and shown not in options.hinted:
+        options.hinted.add(shown)
+        say(f"  where {_VARIABLE} is {shown} with its user and password, which are not shown: set it first")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ import typer
 
 from recovery_nb.cli.console import Console
 from recovery_nb.cli.harm import harm_of, print_harm
-from recovery_nb.cli.options import AsOf, Collection, Globals, Key, Target, listed
+from recovery_nb.cli.options import AsOf, Collection, Globals, Key, Target, listed, next_command
 from recovery_nb.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -70,6 +69,8 @@ def restore(
     resume: Annotated[str, typer.Option(help="Finish this restore, which was interrupted.", metavar="ID")] = "",
 ) -> int:
     """Plan a restore and apply it: missing records come back, nothing else is touched unless asked for."""
+    from recovery_nb.sources.address import beside  # noqa: PLC0415 - `--help` must answer at once
+
     console: Console = context.obj.console
     if resume:
         return _resume(context, resume, sources or [], confirmed=yes)
@@ -81,7 +82,7 @@ def restore(
         raise BadInputError("a restore writes to the database", hint="confirm with --yes, or preview with --dry-run")
     scope: Transaction = "plan" if all_or_nothing else "batch" if transaction else ""
     with console.progress() as emit, context.obj.open(emit) as case:
-        case.into = target_db
+        case.restore_into(target_db)
         found = case.compare(*sources, collection=collection, target=target_collection, key=listed(key), as_of=as_of)
         unread, harm = list(case.scanned.errors), harm_of(found, collection)
         plan = case.plan(
@@ -94,7 +95,8 @@ def restore(
             _print_plan(console, plan)
             _print_outcomes(console, preview)
             typer.confirm(f"Write {plan.to_write:,} records to {plan.database}?", abort=True, err=True)
-        with _told_what_is_left(console, context.obj, case):
+        elsewhere = beside(case.uri, target_db) if target_db else ""
+        with _told_what_is_left(console, context.obj, case, database=elsewhere):
             result = preview if dry_run else case.restore(plan, found)
         checked = case.verify(result.restore_id) if result.restore_id else None
     for line in [*found.summary.notes, *(f"cannot be read: {line}" for line in unread)]:
@@ -120,11 +122,10 @@ def restore(
         _print_made(console, plan, "made")
         _print_checked(console, checked)
         if result.restored or plan.structures:
-            elsewhere = ["--db", plan.database] if target_db else []
-            console.say(f"to undo it: {_command(context.obj, *elsewhere, 'rollback', result.restore_id)}")
+            next_command(context.obj, "to undo it", "rollback", result.restore_id, database=elsewhere)
     if result.failed or not result.success or (checked and not checked.ok):
         return 3
-    return 1 if unmatched or unread or harm else 0
+    return 1 if unmatched or unread or harm or found.summary.apart else 0
 
 
 def _resume(context: typer.Context, restore_id: str, sources: list[str], *, confirmed: bool) -> int:
@@ -146,7 +147,7 @@ def _resume(context: typer.Context, restore_id: str, sources: list[str], *, conf
     for note in result.notes:
         console.say(f"  {note}")
     _print_checked(console, checked)
-    console.say(f"to undo it: {_command(context.obj, 'rollback', restore_id)}")
+    next_command(context.obj, "to undo it", "rollback", restore_id)
     return 0 if result.success and not result.failed and checked.ok else 3
 
 
@@ -169,15 +170,19 @@ def rollback(
     for one in unmatched[:_SHOWN]:
         console.say(f"  {one}: this restore wrote no such record")
     if result.already:
-        console.say("it was rolled back before; what others had written then is undone only with --force")
+        console.say("it was rolled back before; nothing is left to undo")
     named = ["--keys", str(keys)] if keys else []
     if result.failed:
-        console.say(f"to try again: {_command(context.obj, 'rollback', restore_id, *named)}")
-    if result.skipped:
-        forced = _command(context.obj, "rollback", restore_id, *named, "--force")
-        console.say(f"to undo what others have written since, too: {forced}")
+        next_command(context.obj, "to try again", "rollback", restore_id, *named)
+    for later in result.later:
+        next_command(context.obj, "undo first", "rollback", later)
+    if result.later:
+        next_command(context.obj, "and then again", "rollback", restore_id, *named)
+    elif any(problem.key for problem in result.errors) and result.skipped:
+        what = "to undo what others have written since, too"
+        next_command(context.obj, what, "rollback", restore_id, *named, "--force")
     if keys:
-        console.say(f"to undo the rest: {_command(context.obj, 'rollback', restore_id)}")
+        next_command(context.obj, "to undo the rest", "rollback", restore_id)
     return 3 if result.failed else 1 if result.skipped or unmatched else 0
 
 
@@ -189,20 +194,19 @@ def _restored(result: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _told_what_is_left(console: Console, options: Globals, case: Case, resumed: str = "") -> Iterator[None]:
+def _told_what_is_left(
+    console: Console, options: Globals, case: Case, resumed: str = "", *, database: str = ""
+) -> Iterator[None]:
     """Say, where a restore is interrupted, by which commands it is finished or undone."""
     known = {*case.restores()} - {resumed}
     try:
         yield
     except KeyboardInterrupt:
         for begun in (one for one in case.restores() if one not in known):
-            console.remark(f"to finish it: {_command(options, 'restore', '--yes', '--resume', begun)}")
-            console.remark(f"to undo it: {_command(options, 'rollback', begun)}")
+            resuming = ("restore", "--yes", "--resume", begun)
+            next_command(options, "to finish it", *resuming, database=database, say=console.remark)
+            next_command(options, "to undo it", "rollback", begun, database=database, say=console.remark)
         raise
-
-
-def _command(options: Globals, *words: str) -> str:
-    return shlex.join(["recovery-nb", "--case", str(options.case), *words])
 
 
 def _print_problems(console: Console, problems: list[Any]) -> None:

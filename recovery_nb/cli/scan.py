@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from recovery_nb.cli.console import Console
-from recovery_nb.cli.options import AsOf, Collection, Key, Sources, Target, listed
+from recovery_nb.cli.options import AsOf, Collection, Key, Sources, Target, listed, next_command
 from recovery_nb.errors import BadInputError
 
 __all__ = ["compare", "recover", "scan"]
@@ -46,6 +45,7 @@ def compare(
     as_of: AsOf = None,
 ) -> int:
     """Compare the database with sources: what is missing, changed, damaged."""
+    from recovery_nb.audit import redact_uri  # noqa: PLC0415 - `--help` must answer at once
     from recovery_nb.compare.export import check_out, export  # noqa: PLC0415 - `--help` must answer at once
     from recovery_nb.compare.resolve import shown  # noqa: PLC0415 - `--help` must answer at once
 
@@ -79,8 +79,8 @@ def compare(
     if found.total.missing or found.total.changed:
         asked = {"--collection": collection, "--key": key, "--as-of": as_of}
         options = [word for name, value in asked.items() if value for word in (name, value)]
-        words = ["recovery-nb", "--case", str(context.obj.case), "restore", *sources, *options, "--dry-run"]
-        console.say(f"to see what a restore would do: {shlex.join(words)}")
+        named = map(redact_uri, sources)
+        next_command(context.obj, "to see what a restore would do", "restore", *named, *options, "--dry-run")
     return 0 if found.clean and not errors else 1
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 
 from recovery_nb.catalog.entry import DamageEntry, SourceEntry
@@ -21,7 +22,7 @@ from recovery_nb.compare.readings import Reading, Readings, column_types, gather
 from recovery_nb.compare.resolve import Placement, described, is_bucketed, place, series_of
 from recovery_nb.compare.result import Comparison, Summary
 from recovery_nb.compare.rows import RowWriter
-from recovery_nb.compare.screen import Screen, SourceTable
+from recovery_nb.compare.screen import Screen, SourceTable, screening
 from recovery_nb.compare.series import Series, SeriesStage, comparable, series_note
 from recovery_nb.compare.stage import Stage, Work
 from recovery_nb.compare.trust import by_trust, confidence
@@ -105,14 +106,16 @@ def _compare(
     sources = by_trust(request.sources)
     placements, strangers = place(sources, fields, collection=request.collection, target=request.target)
     structures = described(sources, placements, collection=request.collection, target=request.target)
-    placements, apart = comparable(placements, infos)
+    placements, apart, single = comparable(placements, infos)
+    if apart and (request.collection or request.target):
+        raise BadInputError(apart[0])
     bucketed = [p for p in placements if is_bucketed(p.collection)]
     keys, placements, notes = choose_keys(
         request.key, [p for p in placements if p not in bucketed], database, existing=plain
     )
     keys |= {p.collection: DEFAULT_KEY for p in bucketed}
     placements += bucketed
-    notes = [*request.notes, *notes, *strangers, *apart]
+    notes = [*request.notes, *notes, *strangers, *apart, *single]
     names = sorted({p.collection for p in placements})
     lossy = {p.collection for p in placements if p.source.typing is not Typing.FULL}
     by_source: dict[str, dict[str, str]] = {}
@@ -148,13 +151,14 @@ def _compare(
     (folder / "scratch").mkdir()
     counts: dict[str, Counts] = {}
     with (
+        screening(folder / "scratch") as db,
         RowWriter(folder / "differences.parquet", DIFFERENCES) as rows,
         RowWriter(folder / "candidates.parquet", CANDIDATES) as candidates,
     ):
         for name in names:
             series = _series(series_of(name), infos, sources) if is_bucketed(name) else None
             counts[name] = _collection(
-                work, name, keys[name], live[name], read, placements, rows, candidates, request, series
+                work, name, keys[name], live[name], read, placements, db, rows, candidates, request, series
             )
     notes += [
         series_note(name, live[name].records, live[name].measurements, _holders(placements, name))
@@ -184,7 +188,7 @@ def _compare(
         ],
         conversions=[list(row) for one in read.values() for row in one.conversions],
         uncovered=[] if request.collection else uncovered,
-        notes=work.notes,
+        notes=work.notes, apart=apart,
     )  # fmt: skip
 
 
@@ -206,6 +210,7 @@ def _collection(
     live: Live,
     read: Mapping[str, Reading],
     placements: Sequence[Placement],
+    db: duckdb.DuckDBPyConnection,
     rows: RowWriter,
     candidates: RowWriter,
     request: Request,
@@ -218,7 +223,7 @@ def _collection(
         SourceTable(read[s.id].table, tuple(p.given for p in placements if p.source is s and p.collection == name))
         for s in sources
     ]
-    screen = Screen(live.table, tables, scratch=work.folder / "scratch")
+    screen = Screen(db, live.table, tables)
     try:
         if request.key and series is None:
             refuse_bad_key(screen, name, key, sources)

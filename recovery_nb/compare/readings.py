@@ -22,7 +22,7 @@ from recovery_nb.records.keys import DEFAULT_KEY
 from recovery_nb.records.rehydrate import Evidence, Rehydrator
 from recovery_nb.records.schema import Path as SchemaPath
 from recovery_nb.records.schema import Schema, observe
-from recovery_nb.sources.base import Typing
+from recovery_nb.sources.base import FileSource, Kind, Typing
 
 __all__ = ["Reading", "Readings", "checked", "column_types", "gather_evidence", "load_evidence", "save_evidence"]
 
@@ -101,6 +101,23 @@ class Readings:
         self._catalog = catalog
         self._collections = collections
         self._evidence = evidence
+        self._dumps: dict[str, tuple[int, FileSource]] = {}
+
+    def _opened(self, source: SourceEntry) -> FileSource:
+        """Open a source; a dump on disk only once for as long as no file comes into its folder or goes.
+
+        To list a folder for each of its many collections would take the square of their number.
+        """
+        try:
+            changed = source.path.stat().st_mtime_ns if source.kind is Kind.DUMP else 0
+        except OSError:  # it is in an archive, or not there any more
+            changed = 0
+        if not changed:
+            return self._catalog.open(source)
+        known = self._dumps.get(source.id)
+        if known is None or known[0] != changed:
+            known = self._dumps[source.id] = (changed, self._catalog.open(source))
+        return known[1]
 
     def rehydrators(self, source: SourceEntry) -> dict[str, Rehydrator]:
         """Return, for each name the source gives a collection, what puts its types back."""
@@ -164,7 +181,7 @@ class Readings:
         rehydrators = self.rehydrators(source) if source.typing is not Typing.FULL else {}
         order = sorted(range(len(refs)), key=lambda index: (refs[index][1].member, refs[index][1].offset))
         found: list[bytes] = [b""] * len(refs)
-        records = self._catalog.open(source).fetch([refs[index][1] for index in order])
+        records = self._opened(source).fetch([refs[index][1] for index in order])
         for index, record in zip(order, records, strict=True):
             rehydrate = rehydrators.get(refs[index][0])
             found[index] = rehydrate(record).record if rehydrate else record

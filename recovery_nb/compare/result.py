@@ -60,6 +60,7 @@ class Summary:
         conversions: Types put back: path, from, to, evidence, how often.
         uncovered: Collections of the database that no source holds.
         notes: Remarks for the analyst.
+        apart: Of these, what is left out though sources hold records of it: something else is in its place.
     """
 
     id: str
@@ -77,6 +78,7 @@ class Summary:
     conversions: list[list[Any]] = field(default_factory=list)
     uncovered: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the facts as JSON values."""
@@ -129,8 +131,8 @@ class Comparison:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing is lost, damaged or in doubt."""
-        return self.total.clean
+        """Whether nothing is lost, damaged or in doubt, and nothing was left out for what is in its place."""
+        return self.total.clean and not self.summary.apart
 
     @property
     def table(self) -> Path:

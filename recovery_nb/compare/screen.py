@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-__all__ = ["Screen", "SourceTable"]
+__all__ = ["Screen", "SourceTable", "screening"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +70,34 @@ def _quoted(text: object) -> str:
     return str(text).replace("'", "''")
 
 
+def screening(scratch: Path) -> duckdb.DuckDBPyConnection:
+    """Open what the screens of one comparison work in: to open it takes longer than to screen a small collection.
+
+    Args:
+        scratch: A folder that DuckDB may spill to when the tables outgrow memory.
+    """
+    db = duckdb.connect(config={"memory_limit": "1GB", "temp_directory": str(scratch)})
+    db.execute("SET enable_progress_bar = false")
+    return db
+
+
 class Screen:
     """Compares one collection's fingerprints with those of its sources, the most trusted first.
 
     Args:
+        db: What `screening` opened; one screen works in it at a time, until it is closed.
         live: The Parquet file of the database's collection.
         sources: The sources' tables, in order of trust.
-        scratch: A folder that DuckDB may spill to when the tables outgrow memory.
+
+    Attributes:
+        unique: Whether each record of the sources has a key, and no other record has the same.
     """
 
-    def __init__(self, live: Path, sources: Sequence[SourceTable], *, scratch: Path) -> None:
-        self._db = duckdb.connect(config={"memory_limit": "1GB", "temp_directory": str(scratch)})
-        self._db.execute("SET enable_progress_bar = false")
-        self._db.execute(f"CREATE VIEW live AS SELECT key, id, fingerprint FROM read_parquet('{_quoted(live)}')")
+    def __init__(self, db: duckdb.DuckDBPyConnection, live: Path, sources: Sequence[SourceTable]) -> None:
+        self._db = db
+        self._db.execute(
+            f"CREATE OR REPLACE VIEW live AS SELECT key, id, fingerprint FROM read_parquet('{_quoted(live)}')"
+        )
         union = " UNION ALL ".join(
             _ONE_SOURCE.format(
                 ordinal=ordinal, table=_quoted(source.table),
@@ -90,12 +105,12 @@ class Screen:
             )
             for ordinal, source in enumerate(sources)
         )  # fmt: skip
-        self._load(union, len(sources))
+        self.unique = len(sources) == 1 and bool(self._one(f"SELECT count(*) = count(DISTINCT key) FROM ({union})"))
+        self._load(union)
         self._db.execute(_SCREEN)
 
-    def _load(self, union: str, sources: int) -> None:
-        unique = f"SELECT count(*) = count(DISTINCT key) FROM ({union})"
-        if sources == 1 and self._one(unique):  # the common case needs no ranking
+    def _load(self, union: str) -> None:
+        if self.unique:  # the common case needs no ranking
             self._db.execute(
                 f'CREATE VIEW candidates AS SELECT *, 1 AS copies, false AS ambiguous, "offset" AS place FROM ({union})'
             )
@@ -113,11 +128,17 @@ class Screen:
 
     def close(self) -> None:
         """Give the memory back."""
-        self._db.close()
+        kind = "VIEW" if self.unique else "TABLE"
+        for made in ("TABLE screened", "VIEW best", f"{kind} candidates", "VIEW live"):
+            self._db.execute(f"DROP {made}")
 
     def count(self, sql: str) -> int:
         """Return the single number that a query over `live`, `candidates` and `screened` gives."""
         return int(str(self._one(sql) or 0))
+
+    def statuses(self) -> dict[str, int]:
+        """Return how many screened rows there are of each status that there is."""
+        return dict(self._db.execute("SELECT status, count(*) FROM screened GROUP BY status").fetchall())
 
     def keyless(self) -> list[tuple[int, str, str, int, int]]:
         """Return (source, collection, member, offset, length) of records that lack the key."""

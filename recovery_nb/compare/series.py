@@ -77,8 +77,11 @@ def identities(measured: Sequence[bytes]) -> list[bytes]:
 
 def comparable(
     placements: Sequence[Placement], infos: Mapping[str, Mapping[str, Any]]
-) -> tuple[list[Placement], list[str]]:
-    """Return the placements whose records the database keeps as the sources do, and notes on the others.
+) -> tuple[list[Placement], list[str], list[str]]:
+    """Return the placements whose records the database keeps as the sources do, and why the others are left out.
+
+    Those others are told in two lists: first what cannot be compared for as long as something else stands in its place
+    in the database, and what to do about it; then the measurements that a source has one by one, and not in buckets.
 
     Args:
         placements: Where the sources' records belong.
@@ -86,20 +89,24 @@ def comparable(
     """
     bucketed = {series_of(p.collection) for p in placements if is_bucketed(p.collection)}
     out: list[Placement] = []
+    apart: dict[str, None] = {}
     notes: dict[str, None] = {}
     for p in placements:
         name = series_of(p.collection)
         kind = infos.get(name, {}).get("type", "")
         if kind not in ("", "collection", "timeseries"):
-            notes[f"{name} is a {kind} and is not compared record by record"] = None
+            given = series_of(p.given) or name
+            why = f"{name} is a {kind} in the database, and the records of {given} in {p.source.name} are not compared"
+            hint = f"to have them, give --collection {given} and another --target-collection, or drop the {kind}"
+            apart[f"{why}; {hint}"] = None
         elif is_bucketed(p.collection) and kind == "collection":
-            notes[f"{name} is no time-series in the database, as it is in {p.source.name}: it is not compared"] = None
+            apart[f"{name} is no time-series in the database, as it is in {p.source.name}: it is not compared"] = None
         elif not is_bucketed(p.collection) and (kind == "timeseries" or name in bucketed):
             notes[f"{name} is a time-series: records of it that are not in buckets, as in {p.source.name}, "
                   "are not compared"] = None  # fmt: skip
         else:
             out.append(p)
-    return out, list(notes)
+    return out, list(apart), list(notes)
 
 
 def series_note(collection: str, buckets: int, measured: int, sources: Sequence[SourceEntry]) -> str:

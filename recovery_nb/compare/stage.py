@@ -85,11 +85,11 @@ class Stage:
 
     def run(self, records: int) -> Counts:
         """Write the rows of every difference and return the counts; the database's `records` not among them agree."""
-        differing = self.screen.count("SELECT count(*) FROM screened WHERE status <> 'missing'")
-        self.found[Status.IDENTICAL] = records - differing
-        total, done = self.screen.count("SELECT count(*) FROM screened"), 0
+        differing = self.screen.statuses()
+        total, done = sum(differing.values()), 0
+        self.found[Status.IDENTICAL] = records - (total - differing.get("missing", 0))
         for status, check in (("changed", self._changed), ("missing", self._missing), ("extra", self._extra)):
-            for batch in self.screen.rows(status):
+            for batch in self.screen.rows(status) if status in differing else ():
                 for start in range(0, batch.num_rows, _BATCH):
                     part = batch.slice(start, _BATCH).to_pylist()
                     check(part)
@@ -223,7 +223,7 @@ class Stage:
                 self._add(self.base(row, Status.EXTRA))
 
     def _duplicates(self) -> None:
-        for batch in self.screen.duplicates():
+        for batch in self.screen.duplicates() if not self.screen.unique else ():
             for row in batch.to_pylist():
                 out = self.base({**row, "ambiguous": row["versions"] > 1}, Status.DUPLICATE)
                 versions = "all alike" if row["versions"] == 1 else f"{row['versions']} different versions"
@@ -231,7 +231,7 @@ class Stage:
                 self._add(out)
 
     def _corrupt(self) -> None:
-        for ordinal, given, member, offset, length in self.screen.keyless():
+        for ordinal, given, member, offset, length in self.screen.keyless() if not self.screen.unique else ():
             source = self.sources[ordinal]
             why = f"the record has no {' or no '.join(self.key)}"
             self._corrupt_row(source, Damage(member, offset, length, why, given))

@@ -63,7 +63,7 @@ def apply(
         writing = collections_written(plan)
         target.check(writing, plan.structures)
         if plan.transaction:
-            target.check_transactions(writing)
+            target.check_transactions(writing, plan.structures)
         if plan.transaction == "plan":
             Limits(plan)
         if dry_run:

@@ -10,7 +10,7 @@ from recovery_nb.restore.journal import JournalReader
 from recovery_nb.restore.structure import BUCKETS, Structure, listed, listed_indexes, shown
 from recovery_nb.restore.target import Target
 
-__all__ = ["made_by", "read_journal", "refuse_strangers", "undone_by"]
+__all__ = ["made_by", "read_journal", "refuse_strangers", "strangers", "undone_by"]
 
 
 def read_journal(restore_dir: Path) -> JournalReader:
@@ -29,23 +29,49 @@ def read_journal(restore_dir: Path) -> JournalReader:
 
 
 def refuse_strangers(journal: JournalReader, target: Target, info: RestoreInfo) -> None:
-    """Refuse a database whose collections are not those that the restore wrote to, whatever they are called.
-
-    What the restore itself has made may be gone, where it is rolled back again: dropped by the time before.
+    """Refuse a database of which a collection is not the one that the restore wrote to, whatever it is called.
 
     Raises:
         ConflictError: A collection is another one, or is gone.
     """
+    for name, what in _strange(journal, target, info).items():
+        raise _refused(name, what, target, info)
+
+
+def strangers(journal: JournalReader, target: Target, info: RestoreInfo) -> dict[str, str]:
+    """Return the collections that are not those that the restore wrote to, by name, and what became of each.
+
+    Raises:
+        ConflictError: None is: it is another database.
+    """
+    strange = _strange(journal, target, info)
+    views = {name for name in journal.created if Structure.parse(journal.structures[name]).kind == "view"}
+    # Of two databases with the same view nothing tells which is which.
+    telling = (journal.collections.keys() - views) or journal.collections.keys()
+    if strange and not any(target.uuid(name) == journal.collections[name] for name in telling):
+        name = next(iter(strange))
+        raise _refused(name, strange[name], target, info)
+    return strange
+
+
+def _strange(journal: JournalReader, target: Target, info: RestoreInfo) -> dict[str, str]:
+    """What the restore itself has made may be gone, where it is rolled back again: dropped by the time before."""
+    again = info.state in (State.ROLLING_BACK, State.ROLLED_BACK)
+    strange = {}
     for name, uuid in journal.collections.items():
         there = target.uuid(name)
-        dropped = not there and shown(name) in journal.created and info.state in (State.ROLLING_BACK, State.ROLLED_BACK)
+        dropped = not there and shown(name) in journal.created and again
         if there != uuid and not dropped:
-            what = "is gone" if not there else "is not that collection"
-            raise ConflictError(
-                f"{info.id} wrote to {info.database}, and {shown(name)} in {target.label} {what}; nothing was changed",
-                hint=f"name that database (--db); a {shown(name)} that was made anew holds nothing of this restore: "
-                "compare again and make a new restore",
-            )
+            strange[name] = "is not that collection" if there else "is gone"
+    return strange
+
+
+def _refused(name: str, what: str, target: Target, info: RestoreInfo) -> ConflictError:
+    return ConflictError(
+        f"{info.id} wrote to {info.database}, and {shown(name)} in {target.label} {what}; nothing was changed",
+        hint=f"name that database (--db); a {shown(name)} that was made anew holds nothing of this restore: "
+        "compare again and make a new restore",
+    )
 
 
 def made_by(journal: JournalReader, target: Target) -> list[str]:

@@ -19,7 +19,16 @@ from recovery_nb.records.keys import canonical, key_of
 from recovery_nb.restore.plan import VERSION, OnConflict, Plan, Selected, Tally, Transaction
 from recovery_nb.restore.plan_file import REPEATED, ROWS, SCHEMA, read_groups, record_batch
 from recovery_nb.restore.rows import WRITING, Action, Rows, Write
-from recovery_nb.restore.shape import MAX_STORED_BYTES, fingerprint, marked, merged, overlaid, refusal, settled
+from recovery_nb.restore.shape import (
+    MAX_STORED_BYTES,
+    fingerprint,
+    has_field,
+    marked,
+    merged,
+    overlaid,
+    refusal,
+    settled,
+)
 
 __all__ = ["make_plan"]
 
@@ -52,7 +61,7 @@ def make_plan(
         sources: By source id, what the source is called.
         structures: By name, what to make missing collections and views with: canonical Extended JSON of
             `{"options": …, "indexes": […]}`.
-        mark: A field to stamp every written record with, "" for none.
+        mark: A field to stamp every written record with, "" for none. A record that has it already is refused.
         marked_at: What the stamp says, in milliseconds since 1970.
         transaction: What is to be written as a whole or not at all.
 
@@ -197,7 +206,9 @@ class _Decisions:
                 action, reason = Action.SKIP, f"the database's version is newer: {selected.newer}"
             else:
                 action, reason, planned = _meet(current, planned, self._on_conflict, incomplete=selected.incomplete)
-            if action in WRITING:
+            if action in WRITING and self._mark and has_field(planned, self._mark):
+                action, reason = Action.REFUSE, f"it has a field {self._mark} of its own, which the mark would replace"
+            elif action in WRITING:
                 planned = self._stamped(planned)
             if len(planned) > MAX_STORED_BYTES and action is not Action.SKIP:
                 action, reason = Action.REFUSE, f"{len(planned):,} bytes are more than a server stores (16 MiB)"

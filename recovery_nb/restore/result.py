@@ -17,6 +17,7 @@ from recovery_nb.errors import RecoveryError
 from recovery_nb.records.extended_json import NotARecordError, to_json
 from recovery_nb.reports.html import facts
 from recovery_nb.restore.exchange import Outcome
+from recovery_nb.restore.exchange.change import ALREADY_THERE
 from recovery_nb.restore.plan import Plan
 from recovery_nb.restore.rows import Action, Rows
 
@@ -184,6 +185,7 @@ class Count:
         self._errors_total = 0
         self._conflicts: list[Problem] = []
         self._outcomes: dict[str, Counter[str]] = {}
+        self._idle: Problem | None = None
 
     def take(self, rows: Rows, remarks: Iterable[Remark]) -> None:
         """Count the rows of a batch; all of them were written but what the remarks say otherwise of."""
@@ -207,6 +209,8 @@ class Count:
         if remark.outcome is Outcome.SKIPPED:
             self.skipped += 1
             self._outcome("skipped", remark.reason, 1)
+            if done and remark.reason != ALREADY_THERE.reason:
+                self._idle = self._idle or problem
             if len(self._conflicts) < LISTED:
                 self._conflicts.append(problem)
             return
@@ -236,6 +240,8 @@ class Count:
 
     def result(self, plan: Plan, *, restore_id: str = "", notes: Sequence[str] = ()) -> RestoreResult:
         """Return the result; without `restore_id`, of a dry run."""
+        if plan.transaction == "plan" and self._idle and not self.restored and not self.failed:
+            self.problem(Problem(self._idle.collection, "", f"nothing is written of the plan: {self._idle.reason}"))
         return RestoreResult(
             restore_id=restore_id,
             plan_digest=plan.digest,

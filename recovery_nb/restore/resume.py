@@ -74,7 +74,7 @@ def resume(
                 begun = _look(restore_dir, target, info)
                 target.check(collections_written(plan), plan.structures)
                 if plan.transaction:
-                    target.check_transactions(collections_written(plan))
+                    target.check_transactions(collections_written(plan), plan.structures)
                 sessions = [target.session, *(target.new_session() for _ in range(SENDERS))]
                 info = info.save(State.APPLYING, info.counts, sessions=[*info.sessions, *target.session_ids])
                 target.adopt(begun.made)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from recovery_nb.events import Emit, Event, silent
@@ -11,9 +12,11 @@ from recovery_nb.records.keys import canonical
 from recovery_nb.restore.exchange import Change, Outcome, Verdict, exchange
 from recovery_nb.restore.files import State, dead_sessions, locked, next_step, open_restore
 from recovery_nb.restore.journal import Intent, Intents, Journal, JournalReader, Left
-from recovery_nb.restore.ours import made_by, read_journal, refuse_strangers
+from recovery_nb.restore.later import Place, written_later
+from recovery_nb.restore.ours import made_by, read_journal, strangers, undone_by
 from recovery_nb.restore.result import LISTED, Problem, record_text
 from recovery_nb.restore.shape import fingerprint
+from recovery_nb.restore.structure import shown
 from recovery_nb.restore.target import Target
 from recovery_nb.sources.mongodb import explained
 
@@ -30,13 +33,15 @@ class RollbackResult:
     Attributes:
         restore_id: The restore that was undone.
         reverted: How many records were put back or removed.
-        skipped: How many were left alone because others have written them since.
+        skipped: How many were left alone because others have written them since, or because their collection is
+            not the one that the restore wrote to.
         failed: How many could not be put back.
-        unchanged: How many were already as they were before the restore.
+        unchanged: How many were already as they were before the restore, or were undone before.
         errors: The first thousand problems, skipped records included. Those that others have written since are
             shown both as they were before the restore (`planned`) and as they are (`found`).
         errors_total: How many problems there are.
         dropped: The collections, time-series and views that the restore had created and that hold nothing.
+        later: The later restores of the case that wrote what was left alone, newest first: undo those first.
         already: Whether the restore had been rolled back before, so that there was nothing to do.
         partial: Whether only some records were to be undone.
     """
@@ -49,6 +54,7 @@ class RollbackResult:
     errors: list[Problem] = field(default_factory=list)
     errors_total: int = 0
     dropped: list[str] = field(default_factory=list)
+    later: list[str] = field(default_factory=list)
     already: bool = False
     partial: bool = False
 
@@ -83,7 +89,7 @@ def rollback(
 
     Inserted records are removed and replaced ones put back only if they are still as the restore left them.
     It works on a journal that ends anywhere, may be killed and run again, and keeps what it removes in
-    `rollback.bson`.
+    `rollback.bson`. One that left records alone can be run again when what was in its way is gone.
 
     Args:
         restore_dir: The restore's folder, `<case>/restores/<restore_id>`.
@@ -101,7 +107,8 @@ def rollback(
     with locked(restore_dir.parent), next_step(restore_dir, f"run rollback {restore_dir.name} again"):
         info = open_restore(restore_dir)
         result = RollbackResult(info.id, partial=keys is not None)
-        if info.state is State.ROLLED_BACK and not force:
+        rolled_back = info.state is State.ROLLED_BACK
+        if rolled_back and not force and not info.counts.get("skipped"):
             result.already = True
             return result
         finished = info.state is State.DONE
@@ -113,16 +120,17 @@ def rollback(
             result.problem(Problem("", "", f"the journal is damaged from byte {journal.end:,} on"))
             result.failed += 1
         with explained(uri), Target(uri) as target:
-            refuse_strangers(journal, target, info)
+            strange = strangers(journal, target, info)
             target.end_sessions(dead_sessions(restore_dir.parent))
             info = info.save(State.ROLLING_BACK, info.counts, sessions=[*info.sessions, *target.session_ids])
-            _Undoing(journal, target, result, force=force, keys=keys).run(restore_dir / "rollback.bson", emit)
+            _Undoing(journal, target, result, restore_dir, strange=strange, force=force, keys=keys).run(emit)
             if keys is None:
                 result.dropped = [name for name in reversed(made_by(journal, target)) if target.drop_if_empty(name)]
         if keys is not None:
-            info.save(State.DONE if journal.ended else State.INTERRUPTED, info.counts)
+            before = State.DONE if journal.ended else State.INTERRUPTED
+            info.save(State.ROLLED_BACK if rolled_back else before, info.counts)
             return result
-        # Failures may be cured and tried again; what was skipped was skipped for good.
+        # What failed or was skipped may be cured and tried again; but only failures leave something half done.
         info.save(State.ROLLED_BACK if not result.failed else State.ROLLING_BACK, result.counts())
         return result
 
@@ -131,20 +139,35 @@ class _Undoing:
     """One pass over a journal, newest batch first."""
 
     def __init__(
-        self, journal: JournalReader, target: Target, result: RollbackResult, *, force: bool, keys: Keys | None
+        self,
+        journal: JournalReader,
+        target: Target,
+        result: RollbackResult,
+        restore_dir: Path,
+        *,
+        strange: Mapping[str, str],
+        force: bool,
+        keys: Keys | None,
     ) -> None:
         self._journal, self._target, self._result = journal, target, result
-        self._force, self._keys = force, keys
+        self._folder, self._strange, self._force, self._keys = restore_dir, strange, force, keys
+        self._undone = set[int]() if force else undone_by(restore_dir)[0]
+        self._changed: dict[Place, tuple[int, bytes]] = {}
 
-    def run(self, path: Path, emit: Emit) -> None:
+    def run(self, emit: Emit) -> None:
         """Undo what is chosen, under a journal of its own."""
         result = self._result
-        with Journal(path, {"restore": result.restore_id, "database": self._target.label}) as own:
+        header = {"restore": result.restore_id, "database": self._target.label}
+        passed: Counter[str] = Counter()
+        with Journal(self._folder / "rollback.bson", header) as own:
             for _, intents in self._journal.batches(newest_first=True):
                 written = [intent for intent in reversed(list(intents)) if self._concerns(intent)]
                 if not written:
                     continue
                 collection = written[0].collection
+                if collection in self._strange:
+                    passed[collection] += len(written)
+                    continue
                 pairs = self._changes(written)
                 if pairs:
                     number = own.intend(Intents.of([intent for intent, _ in pairs]))
@@ -152,11 +175,31 @@ class _Undoing:
                     own.settle(number, list(self._take(collection, pairs, verdicts)))
                 emit(Event("rollback", collection, sum(result.counts().values())))
             own.end(result.counts())
+        for name, count in passed.items():
+            result.skipped += count
+            reason = f"it {self._strange[name]}: its {count:,} records were left alone"
+            result.problem(Problem(shown(name), "", reason))
+        self._name_later()
+
+    def _name_later(self) -> None:
+        """Say of what was left alone which later restore wrote it."""
+        found = {place: print_ for place, (_, print_) in self._changed.items()}
+        told = written_later(self._folder, self._journal.collections, found)
+        for place, later in told.items():
+            number, _ = self._changed[place]
+            errors = self._result.errors
+            errors[number] = replace(errors[number], reason=f"changed since by the restore {later}: undo that first")
+        self._result.later = sorted(set(told.values()), reverse=True)
 
     def _concerns(self, intent: Intent) -> bool:
         if intent.seq in self._journal.left:
             return False
-        return self._keys is None or self._keys(intent.collection, intent.key)
+        if self._keys is not None and not self._keys(intent.collection, intent.key):
+            return False
+        if intent.seq in self._undone:
+            self._result.unchanged += 1
+            return False
+        return True
 
     def _take(self, collection: str, pairs: list[tuple[Intent, Change]], verdicts: list[Verdict]) -> list[Left]:
         """Count what came of a batch, and return what was left."""
@@ -189,5 +232,8 @@ class _Undoing:
                 pairs.append((undo, Change(intent.id, expected, intent.before)))
             else:
                 gone = "deleted" if there is None else "changed"
+                if there is not None and len(self._result.errors) < LISTED:
+                    place = intent.collection, canonical(intent.id[0], intent.id[1:])
+                    self._changed[place] = len(self._result.errors), fingerprint(there)
                 self._result.take(intent, Verdict(Outcome.SKIPPED, f"{gone} since the restore, by someone else"), there)
         return pairs

@@ -26,6 +26,7 @@ __all__ = [
     "fingerprint",
     "hard",
     "has_empty_timestamp",
+    "has_field",
     "marked",
     "merged",
     "overlaid",
@@ -119,8 +120,20 @@ def overlaid(current: bytes, statement: bytes) -> bytes:
     return build(parts)
 
 
+def has_field(record: bytes, field: str) -> bool:
+    """Return whether the record has a top-level field of this name.
+
+    Raises:
+        InvalidRecordError: The document's structure is broken.
+    """
+    name = field.encode("utf-8", "replace")
+    return name in record and any(own == name for _, own, _ in elements(record))
+
+
 def marked(record: bytes, field: str, millis: int) -> bytes:
     """Return the record with a top-level date called `field`: in place of one of that name, else at the end.
+
+    A plan marks no record that has the field already (`has_field`): what it holds would be lost.
 
     Args:
         record: The record.

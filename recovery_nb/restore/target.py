@@ -192,18 +192,20 @@ class Target:
                     hint="name a --target-collection",
                 )
 
-    def check_transactions(self, names: Iterable[str]) -> None:
-        """Check that these collections can be written in transactions.
+    def check_transactions(self, names: Iterable[str], structures: Mapping[str, str]) -> None:
+        """Check that these collections can be written in transactions; `structures` as `check` takes them.
 
         Raises:
-            BadInputError: The server is a standalone, or a collection is capped or the server's own.
+            BadInputError: The server is a standalone, or a collection is, or will be, capped, or the server's own.
         """
         if not self.transactional:
             raise BadInputError(
                 f"{self.label} is a standalone server and has no transactions",
                 hint="leave out --transaction, or make the server a replica set",
             )
-        if refusing := [name for name in names if not self.takes_transactions(name)]:
+        told = {name: Structure.parse(structures.get(shown(name), "")) for name in names}
+        capped = {name for name, one in told.items() if one.options.get("capped") and not self.exists(name)}
+        if refusing := [name for name in told if name in capped or not self.takes_transactions(name)]:
             raise BadInputError(
                 f"{', '.join(refusing)} in {self.label} cannot be written in a transaction",
                 hint="leave out --transaction, or restore the other collections apart",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from recovery_nb.errors import BadInputError
 from recovery_nb.records.keys import canonical
+from recovery_nb.restore.as_made import unlike
 from recovery_nb.restore.baseline import load_baseline
 from recovery_nb.restore.files import RestoreInfo, State, has_header, next_step, open_restore
 from recovery_nb.restore.journal import UNSENT, Intent, JournalReader
@@ -34,6 +35,7 @@ def verify_restore(restore_dir: Path, uri: str, *, plan: Plan | None = None) -> 
     Restored records must have the planned fingerprint, failed ones and those that were rolled back must be as before.
     Records that others changed in the meantime are not the restore's and are not compared. The other records of its
     collections must be as they were when it began, unless the server's oplog tells that someone else wrote them.
+    What it made must have the options and indexes that it made it with.
 
     Args:
         restore_dir: The restore's folder, `<case>/restores/<restore_id>`.
@@ -71,6 +73,7 @@ def verify_restore(restore_dir: Path, uri: str, *, plan: Plan | None = None) -> 
             for name in strangers
             if shown(name) not in gone
         ]
+        problems += _of_what_it_made(journal, target, info, strangers)
         undone = undone_by(restore_dir) if info.state is not State.ROLLED_BACK else (set(), set())
         for batch, intents in journal.batches():
             if intents.collection in strangers:
@@ -111,6 +114,16 @@ def _of_the_files(restore_dir: Path, info: RestoreInfo, journal: JournalReader) 
         yield Problem(f"it did not end: {info.state}; {step}undo it with rollback {info.id}", info.id)
     if not has_header(restore_dir):
         yield Problem("it cannot be read; the journal tells what it said", f"{restore_dir / 'restore.json'}")
+
+
+def _of_what_it_made(
+    journal: JournalReader, target: Target, info: RestoreInfo, strangers: Sequence[str]
+) -> Iterator[Problem]:
+    """Yield what has become of options and indexes; of a restore that did not end, or was undone, they tell nothing."""
+    for name in journal.created if info.state is State.DONE else ():
+        if name in journal.collections and name not in strangers:
+            for what in unlike(target, name, journal.structures[name]):
+                yield Problem(what, f"{target.label}/{name}")
 
 
 def _wrong(intent: Intent, there: bytes | None, *, undone: bool, open_end: bool) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from recovery_nb.errors import BadInputError, RecoveryError
+from recovery_nb.errors import BadInputError, DamagedSourceError, RecoveryError
 from recovery_nb.sources.base import FileSource
-from recovery_nb.sources.content import MANIFEST, File, Folder
+from recovery_nb.sources.content import File, Folder
 from recovery_nb.sources.detect import BSON, OPLOG, UnknownFormatError, is_misnamed, sources_of
-from recovery_nb.sources.dump.files import METADATA, PRELUDE, DumpSource
-from recovery_nb.sources.small_files import SmallFiles, many_small
+from recovery_nb.sources.dump.files import METADATA, DumpSource
+from recovery_nb.sources.small_files import SmallFiles, holds_no_records, many_small
 from recovery_nb.sources.tree import Tree
 
 __all__ = ["FOLDERS", "PATTERNS", "Discovery", "find_by_pattern", "find_sources", "open_source"]
@@ -27,8 +27,7 @@ PATTERNS = (
 )
 """What is looked for there."""
 
-_CASE = "audit.jsonl"
-_OWN = frozenset({MANIFEST, PRELUDE, _CASE})
+_ENCRYPTED = ".age"
 
 
 class Discovery:
@@ -105,6 +104,8 @@ def _above(path: Path, tree: Tree) -> File | Folder | None:
 def _opened(entry: File | Folder, tree: Tree) -> list[FileSource]:
     if isinstance(entry, Folder):
         dump, _ = _parted(entry)
+        if dump:
+            _refuse_locked(dump)
         return [dump or DumpSource(entry)]
     if tree.is_container(entry):
         raise BadInputError(f"{entry.path} is an archive of files", hint="name what is in it: ARCHIVE/NAME")
@@ -121,13 +122,13 @@ class _Search:
         """Add everything readable below `top`."""
         for folder in self._tree.walk(top, self._found.errors.append, skip=skip):
             dump, rest = _parted(folder)
-            self._found.sources += [dump] if dump else []
+            self.add_dump(dump)
             for ending, files in many_small(rest).items():
                 self._found.sources.append(SmallFiles(folder.path, ending, files))
                 taken = {file.path for file in files}
                 rest = tuple(file for file in rest if file.path not in taken)
             for file in rest:
-                if file.name.endswith(METADATA) or file.name in _OWN:
+                if holds_no_records(file):
                     continue
                 self._met += 1
                 if self._met > self._tree.limits.members:
@@ -139,6 +140,15 @@ class _Search:
                     )
                     return
                 self.add(file, named=False)
+
+    def add_dump(self, dump: DumpSource | None) -> None:
+        """Add the dump that a folder is, if it is one."""
+        try:
+            if dump:
+                _refuse_locked(dump)
+                self._found.sources.append(dump)
+        except BadInputError as error:
+            self._found.errors.append(error)
 
     def add(self, file: File, *, named: bool) -> None:
         """Add what a file holds: a source, or an archive full of them."""
@@ -173,6 +183,28 @@ def _parted(folder: Folder) -> tuple[DumpSource | None, tuple[File, ...]]:
         return None, folder.files
     rest = (file for file in folder.files if file.path in strays or not file.name.endswith(BSON) or file.name == OPLOG)
     return DumpSource(replace(folder, files=members)), tuple(rest)
+
+
+def _refuse_locked(dump: DumpSource) -> None:
+    """Refuse a dump of which every file is encrypted, and none can be opened; one that can stops the search.
+
+    Raises:
+        BadInputError: There is no key, or the wrong one.
+    """
+    refusal: BadInputError | None = None
+    for file in dump.files():
+        if not file.path.name.lower().endswith(_ENCRYPTED):
+            return
+        try:
+            file.head(1)
+        except DamagedSourceError:
+            return  # it could be opened, then
+        except BadInputError as error:
+            refusal = refusal or error
+        else:
+            return
+    if refusal:
+        raise BadInputError(f"{dump.path} cannot be read: {refusal.message}", hint=refusal.hint)
 
 
 def find_sources(paths: Iterable[Path], *, skip: Sequence[Path] = (), tree: Tree | None = None) -> Discovery:
@@ -225,7 +257,7 @@ def find_by_pattern(
         search = _Search(tree, found)
         for folder in tree.walk(tree.entry(top), lambda _: None, skip=skipped):
             dump, rest = _parted(folder)
-            found.sources += [dump] if dump else []
+            search.add_dump(dump)
             for file in rest:
                 plain = (folder.path / file.name).relative_to(top)
                 usual = not file.name.endswith(METADATA) and any(_matches(plain, pattern) for pattern in patterns)

@@ -11,22 +11,29 @@ from recovery_nb.audit.values import printable
 from recovery_nb.errors import DamagedSourceError, RecoveryError
 from recovery_nb.records.batch import Damage, RecordBatch, Ref, moment
 from recovery_nb.sources.base import FileSource, Header, Kind, Typing
-from recovery_nb.sources.content import File
+from recovery_nb.sources.content import MANIFEST, File
 from recovery_nb.sources.detect import sources_of
+from recovery_nb.sources.dump.files import METADATA, PRELUDE
 
-__all__ = ["SmallFiles", "many_small"]
+__all__ = ["SmallFiles", "holds_no_records", "many_small"]
 
 _MANY = 100
 _SMALL = 64 * 1024
 _ENDINGS = (".json", ".jsonl", ".ndjson")
+_CASE = "audit.jsonl"
+_OWN = frozenset({MANIFEST, PRELUDE, _CASE})
 _KEPT = (Typing.FULL, Typing.RELAXED, Typing.PLAIN, Typing.TEXT)
+
+
+def holds_no_records(file: File) -> bool:
+    """Say whether a file's name is that of one which only describes: a dump's collection, a backup, a case."""
+    return file.name.endswith(METADATA) or file.name in _OWN
 
 
 def many_small(files: Sequence[File]) -> dict[str, list[File]]:
     """Return, by their ending, the small JSON files that are too many to be a source each."""
-    found = {
-        ending: [file for file in files if file.name.endswith(ending) and file.stored <= _SMALL] for ending in _ENDINGS
-    }
+    small = [file for file in files if file.stored <= _SMALL and not holds_no_records(file)]
+    found = {ending: [file for file in small if file.name.endswith(ending)] for ending in _ENDINGS}
     return {ending: some for ending, some in found.items() if len(some) > _MANY}
 
 

@@ -167,6 +167,23 @@ class TestAWholePlanAtOnce:
             undone = bench.rollback(info.id)
             assert (undone.reverted, undone.unchanged, undone.failed) == (0, 0, 0)
 
+    def test_that_finds_its_records_held_has_not_succeeded(self, bench: Any) -> None:
+        bench.put([{"_id": one, "v": "live"} for one in range(3)])
+        records = [{"_id": one, "v": "old"} for one in range(3)]
+        plan = bench.plan(records, on_conflict=OnConflict.REPLACE, transaction="plan")
+        with bench.client.start_session() as session, session.start_transaction():
+            bench.client[bench.name].things.update_one({"_id": 1}, {"$set": {"v": "theirs"}}, session=session)
+            result = bench.apply(plan)
+        assert (result.restored, result.skipped, result.success) == (0, 3, False)
+        assert [one.reason for one in result.errors] == [
+            "nothing is written of the plan: being written by someone else"
+        ]
+
+    def test_that_finds_all_there_already_has_succeeded(self, bench: Any) -> None:
+        plan = bench.plan([{"_id": 1}], transaction="plan")
+        bench.put([{"_id": 1}])
+        assert bench.apply(plan).success
+
 
 class TestSomeoneElseWrites:
     """Their write wins, and we say so."""
@@ -376,6 +393,15 @@ class TestMissingCollections:
         result = bench.apply(bench.plan([{"_id": one} for one in order], structures={"things": capped}), batch=7)
         assert result.restored == 500
         assert [one["_id"] for one in bench.client[bench.name].things.find()] == order
+
+    @pytest.mark.parametrize("transaction", ["batch", "plan"])
+    @pytest.mark.parametrize("dry_run", [True, False])
+    def test_that_will_be_capped_take_no_transactions(self, bench: Any, transaction: str, dry_run: bool) -> None:
+        capped = structure({"capped": True, "size": 1_000_000})
+        plan = bench.plan([{"_id": 1}], structures={"things": capped}, transaction=transaction)
+        with pytest.raises(BadInputError, match=r"things in .* cannot be written in a transaction"):
+            bench.apply(plan, dry_run=dry_run)
+        assert bench.client[bench.name].list_collection_names() == []
 
     def test_that_sort_letters_as_equal_keep_their_own_records(self, bench: Any) -> None:
         bench.client[bench.name].create_collection("things", collation={"locale": "en", "strength": 2})

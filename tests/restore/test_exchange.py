@@ -311,7 +311,7 @@ def test_a_stored_function_is_written_though_it_takes_no_transaction(anywhere: P
     assert exchange(anywhere.target, "system.js", [replacing(old, new)]) == [DONE]
     assert anywhere.raw("system.js") == [new]
     with pytest.raises(BadInputError, match=r"transaction"):
-        anywhere.target.check_transactions(["system.js"])
+        anywhere.target.check_transactions(["system.js"], {})
 
 
 def test_threads_with_their_own_sessions(placed: Place) -> None:
@@ -466,4 +466,13 @@ class TestACappedCollection:
     def test_takes_no_transaction(self, placed: Place) -> None:
         placed.target.create("capped", '{"options": {"capped": true, "size": 4096}}')
         with pytest.raises(BadInputError, match="capped"):
-            placed.target.check_transactions(["things", "capped"])
+            placed.target.check_transactions(["things", "capped"], {})
+
+    def test_that_was_made_meanwhile_is_said_to_be_one(self, placed: Place) -> None:
+        placed.client[placed.name].create_collection("late", capped=True, size=4096)
+        for (verdict,) in (
+            exchange_whole(placed.target, "late", [inserting(bson.encode({"_id": 1}))]),
+            *exchange_all(placed.target, [("late", [inserting(bson.encode({"_id": 1}))])]),
+        ):
+            assert verdict.outcome is Outcome.FAILED
+            assert "capped" in verdict.reason

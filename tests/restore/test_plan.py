@@ -231,6 +231,30 @@ class TestMarking:
         assert skipped is not None
         assert skipped.reason == "it adds nothing"
 
+    @pytest.mark.parametrize(
+        ("planned", "current", "how"),
+        [
+            ({"_id": 1, "at": "a1"}, None, OnConflict.SKIP),
+            ({"_id": 1, "at": "a1"}, {"_id": 1}, OnConflict.REPLACE),
+            ({"_id": 1, "v": 1, "at": "a1"}, {"_id": 1}, OnConflict.MERGE),
+            ({"_id": 1, "v": 1}, {"_id": 1, "at": "a1"}, OnConflict.MERGE),
+        ],
+    )
+    def test_replaces_no_field_of_the_record_s_own(
+        self, tmp_path: Path, planned: dict[str, Any], current: dict[str, Any] | None, how: OnConflict
+    ) -> None:
+        write = decide(tmp_path, chosen(planned, current), how, mark="at", marked_at=5)
+        assert write is not None
+        assert (write.action, write.reason) == (
+            Action.REFUSE, "it has a field at of its own, which the mark would replace",
+        )  # fmt: skip
+
+    def test_may_have_the_name_of_a_field_below_or_of_one_that_goes(self, tmp_path: Path) -> None:
+        below = decide(tmp_path, chosen({"_id": 1, "v": {"at": "at"}, "sat": 1}), mark="at", marked_at=5)
+        gone = chosen({"_id": 1, "v": 1}, {"_id": 1, "at": 1})
+        replaced = decide(tmp_path, gone, OnConflict.REPLACE, mark="at", marked_at=5)
+        assert [write and write.action for write in (below, replaced)] == [Action.INSERT, Action.REPLACE]
+
     def test_a_name_that_no_field_may_have_is_refused_before_anything_is_read(self, tmp_path: Path) -> None:
         with pytest.raises(BadInputError, match="cannot be the name"):
             make_plan(iter([]), tmp_path, database="db", mark="_id")

@@ -10,8 +10,8 @@ import bson
 import pytest
 from bson.json_util import loads
 
-from recovery_nb.errors import BadInputError
-from recovery_nb.restore import OnConflict, State, list_restores, resume
+from recovery_nb.errors import BadInputError, ConflictError
+from recovery_nb.restore import OnConflict, State, list_restores, make_plan, resume
 from recovery_nb.restore.journal import JournalReader
 
 from .ends import kill_when, stop_after, things
@@ -92,6 +92,110 @@ def test_what_it_refuses_is_shown_as_it_was_and_as_it_is(bench: Any) -> None:
         ("0", "live", "theirs"),
         ("1", "", "theirs"),
     }
+
+
+class TestACollectionThatIsNotTheOneWrittenTo:
+    @pytest.fixture
+    def made(self, bench: Any) -> str:
+        for name in ("things", "others"):
+            bench.put([{"_id": one, "v": "live"} for one in range(3)], name)
+        records = [{"_id": one, "v": "planned"} for one in range(3)]
+        selected = [*bench.select(records), *bench.select(records, "others")]
+        plan = make_plan(selected, bench.plans, database=bench.name, on_conflict=OnConflict.REPLACE)
+        return str(bench.apply(plan).restore_id)
+
+    def values(self, bench: Any, collection: str = "things") -> list[str]:
+        return [bson.decode(one)["v"] for one in bench.raw(collection)]
+
+    @pytest.mark.parametrize("force", [False, True])
+    def test_is_left_alone_and_the_others_are_undone(self, bench: Any, made: str, force: bool) -> None:
+        bench.client[bench.name].others.drop()
+        undone = bench.rollback(made, force=force)
+        assert (undone.reverted, undone.skipped, undone.failed) == (3, 3, 0)
+        assert [(one.collection, one.reason) for one in undone.errors] == [
+            ("others", "it is gone: its 3 records were left alone")
+        ]
+        assert (self.values(bench), bench.raw("others")) == (["live"] * 3, [])
+
+    def test_is_not_touched_if_it_was_made_anew(self, bench: Any, made: str) -> None:
+        records = bench.raw("others")
+        bench.client[bench.name].others.drop()
+        bench.put(records, "others")
+        undone = bench.rollback(made)
+        assert (undone.reverted, undone.skipped) == (3, 3)
+        assert undone.errors[0].reason == "it is not that collection: its 3 records were left alone"
+        assert (self.values(bench), bench.raw("others")) == (["live"] * 3, records)
+
+    def test_is_in_nobodys_way_where_others_are_chosen(self, bench: Any, made: str) -> None:
+        bench.client[bench.name].others.drop()
+        undone = bench.rollback(made, keys=lambda collection, key: (collection, key) == ("things", "1"))
+        assert (undone.reverted, undone.skipped, undone.errors) == (1, 0, [])
+        assert self.values(bench) == ["planned", "live", "planned"]
+
+    def test_is_refused_if_there_is_no_other(self, bench: Any, made: str) -> None:
+        for name in ("things", "others"):
+            records = bench.raw(name)
+            bench.client[bench.name][name].drop()
+            bench.put(records, name)
+        with pytest.raises(ConflictError, match="is not that collection; nothing was changed"):
+            bench.rollback(made)
+        assert self.values(bench) == ["planned"] * 3
+
+    def test_is_refused_though_a_view_is_the_same(self, bench: Any) -> None:
+        seen = {"seen": '{"options": {"viewOn": "things", "pipeline": []}, "indexes": []}'}
+        made = bench.apply(bench.plan([{"_id": 1}], structures=seen)).restore_id
+        bench.client[bench.name].things.drop()
+        bench.put([{"_id": 1}])
+        with pytest.raises(ConflictError, match=r"things in .* is not that collection"):
+            bench.rollback(made)
+
+
+class TestALaterRestore:
+    def two(self, bench: Any) -> tuple[str, str]:
+        bench.put([{"_id": 0, "v": "live"}])
+        first = bench.apply(bench.plan([{"_id": one, "v": 1} for one in range(3)], on_conflict=OnConflict.REPLACE))
+        records = [{"_id": one, "v": 2} for one in range(1, 4)]
+        second = bench.apply(bench.plan(records, on_conflict=OnConflict.REPLACE))
+        return first.restore_id, second.restore_id
+
+    def test_is_named_and_is_undone_first(self, bench: Any) -> None:
+        first, second = self.two(bench)
+        bench.client[bench.name].things.update_one({"_id": 2}, {"$set": {"v": "theirs"}})
+        undone = bench.rollback(first)
+        assert (undone.reverted, undone.skipped, undone.later) == (1, 2, [second])
+        assert {(one.key, one.reason) for one in undone.errors} == {
+            ("1", f"changed since by the restore {second}: undo that first"),
+            ("2", "changed since the restore, by someone else"),
+        }
+
+    def test_that_is_undone_leaves_the_way_free(self, bench: Any) -> None:
+        first, second = self.two(bench)
+        bench.rollback(first)
+        bench.client[bench.name].things.update_one({"_id": 0}, {"$set": {"v": "theirs"}})
+        assert bench.rollback(first).skipped == 2
+        assert bench.rollback(second).reverted == 3
+        last = bench.rollback(first)
+        assert (last.reverted, last.unchanged, last.skipped, last.already) == (2, 1, 0, False)
+        assert [bson.decode(one) for one in bench.raw()] == [{"_id": 0, "v": "theirs"}]
+        assert bench.rollback(first).already
+
+    def test_that_writes_the_same_again_is_not_undone_with_the_first(self, bench: Any) -> None:
+        bench.put([{"_id": 0, "v": "live"}])
+        records = [{"_id": 0, "v": 1}, {"_id": 1, "v": 1}]
+        first = bench.apply(bench.plan(records, on_conflict=OnConflict.REPLACE)).restore_id
+        bench.client[bench.name].things.update_one({"_id": 0}, {"$set": {"v": "theirs"}})
+        assert bench.rollback(first).skipped == 1
+        bench.apply(bench.plan([records[1]]))
+        assert (bench.rollback(first).reverted, bench.rollback(first).skipped) == (0, 1)
+        assert [bson.decode(one)["v"] for one in bench.raw()] == ["theirs", 1]
+
+    def test_does_not_hide_that_some_are_to_be_undone_by_key(self, bench: Any) -> None:
+        first, second = self.two(bench)
+        bench.rollback(first)
+        bench.rollback(second)
+        assert bench.rollback(first, keys=lambda _, key: key == "1").reverted == 1
+        assert bench.rollback(first).reverted == 1
+        assert [bson.decode(one) for one in bench.raw()] == [{"_id": 0, "v": "live"}]
 
 
 class TestByKeys:

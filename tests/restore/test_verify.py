@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, ClassVar
 
 import pytest
 
@@ -76,6 +77,83 @@ def test_a_collection_that_was_made_anew_is_named(bench: Any, restored: str) -> 
     bench.put(records)
     (problem,) = bench.verify(restored).problems
     assert problem.where.endswith("/things")
+
+
+class TestWhatItMade:
+    """Collections that were missing: their options and indexes are the restore's, too."""
+
+    MADE: ClassVar[dict[str, Any]] = {
+        "options": {
+            "collation": {"locale": "en", "strength": 2},
+            "validator": {"n": {"$gte": 0}},
+            "validationLevel": "moderate",
+        },
+        "indexes": [
+            {"v": 2, "key": {"_id": 1}, "name": "_id_"},
+            {"v": 2, "key": {"n": 1, "m": -1}, "name": "both", "unique": True, "sparse": False},
+            {"v": 2, "key": {"t": 1}, "name": "ends", "expireAfterSeconds": 60, "background": True,
+             "partialFilterExpression": {"t": {"$gt": 0}}},
+            {"v": 2, "key": {"n": 1}, "name": "plain", "collation": {"locale": "simple"}},
+            {"v": 2, "key": {"_fts": "text", "_ftsx": 1}, "name": "words", "weights": {"w": 1},
+             "collation": {"locale": "simple"}},
+        ],
+    }  # fmt: skip
+    SERIES: ClassVar[dict[str, Any]] = {
+        "options": {"timeseries": {"timeField": "t", "metaField": "m"}, "expireAfterSeconds": 60},
+        "indexes": [{"v": 2, "key": {"m": 1}, "name": "m_1"}],
+    }
+
+    @pytest.fixture
+    def made(self, bench: Any) -> str:
+        structures = {"things": json.dumps(self.MADE), "series": json.dumps(self.SERIES), "empty": ""}
+        structures["ring"] = '{"options": {"capped": true, "size": 4000, "max": 100}, "indexes": []}'
+        structures["seen"] = '{"options": {"viewOn": "things", "pipeline": []}, "indexes": []}'
+        plan = bench.plan([{"_id": one, "n": one} for one in range(3)], structures=structures)
+        result = bench.apply(plan)
+        assert result.errors == []
+        return str(result.restore_id)
+
+    def problems(self, bench: Any, restore_id: str) -> list[tuple[str, str]]:
+        return [(one.where.rpartition("/")[2], one.what) for one in bench.verify(restore_id).problems]
+
+    def test_is_whole_as_it_was_made_and_with_what_others_add(self, bench: Any, made: str) -> None:
+        assert self.problems(bench, made) == []
+        bench.client[bench.name].things.create_index("more")
+        bench.client[bench.name].command("collMod", "empty", validator={"n": 1})
+        assert self.problems(bench, made) == []
+
+    def test_has_lost_an_index_or_its_validator(self, bench: Any, made: str) -> None:
+        database = bench.client[bench.name]
+        database.things.drop_index("both")
+        database.series.drop_index("m_1")
+        database.command("collMod", "things", validator={})
+        assert self.problems(bench, made) == [
+            ("things", "its validator is gone that was restored"),
+            ("things", "its index both is missing"),
+            ("series", "its index m_1 is missing"),
+        ]
+
+    def test_has_others_in_their_place(self, bench: Any, made: str) -> None:
+        database = bench.client[bench.name]
+        database.things.drop_index("both")
+        database.things.create_index([("m", -1), ("n", 1)], name="both", unique=True)
+        database.command("collMod", "things", index={"name": "ends", "expireAfterSeconds": 61})
+        database.command("collMod", "things", validator={"n": {"$gte": 1}}, validationLevel="strict")
+        database.command("collMod", "series", expireAfterSeconds=61)
+        database.command("collMod", "ring", cappedMax=99)
+        assert self.problems(bench, made) == [
+            ("things", "its validator is not as it was restored"),
+            ("things", "its validationLevel is not as it was restored"),
+            ("things", "its index both is not as it was restored"),
+            ("things", "its index ends is not as it was restored"),
+            ("series", "its expireAfterSeconds is not as it was restored"),
+            ("ring", "its max is not as it was restored"),
+        ]
+
+    def test_goes_with_the_rollback(self, bench: Any, made: str) -> None:
+        bench.client[bench.name].things.drop_index("both")
+        bench.rollback(made)
+        assert self.problems(bench, made) == []
 
 
 def test_another_restore_at_work_is_named(bench: Any, restored: str) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "too_much",
     "transient",
     "unconfirmed",
+    "unreadable",
 ]
 
 # Codes: https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
@@ -29,6 +30,7 @@ _STEPPED_DOWN = frozenset({91, 189, 10058, 10107, 11600, 11602, 13435, 13436})
 _TOO_MUCH = frozenset({225, 257, 290, 388})
 """TransactionTooOld, TransactionTooLarge, TransactionExceededLifetimeLimitSeconds, TransactionTooLargeForCache."""
 _NO_SUCH_TRANSACTION = 251
+_SNAPSHOT_UNAVAILABLE = 246
 _DUPLICATE_TEXT = re.compile(r"(?: index: (.+?))?(?: collation: \{.*?\})? dup key: \{")
 
 
@@ -53,6 +55,11 @@ def too_much(error: Exception) -> bool:
     """Return whether a transaction was aborted because it did more, or took longer, than the server allows."""
     codes = _codes(error)
     return bool(codes & _TOO_MUCH) or _NO_SUCH_TRANSACTION in codes
+
+
+def unreadable(error: Exception) -> bool:
+    """Return whether a collection could not be read in a transaction: a capped one never can, and one in the making."""
+    return _SNAPSHOT_UNAVAILABLE in _codes(error)
 
 
 def raise_if_refused(error: Exception) -> None:

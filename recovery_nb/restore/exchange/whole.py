@@ -9,7 +9,7 @@ from pymongo.errors import ConnectionFailure, DocumentTooLarge, OperationFailure
 
 from recovery_nb.errors import BadInputError
 from recovery_nb.restore.exchange.change import HELD, TRIES, Change, Item, Outcome, Verdict, Verdicts
-from recovery_nb.restore.exchange.errors import LostReplyError, blame, raise_if_refused, too_much, transient
+from recovery_nb.restore.exchange.errors import LostReplyError, blame, raise_if_refused, too_much, transient, unreadable
 from recovery_nb.restore.exchange.look import gave_up, look_after_loss
 from recovery_nb.restore.exchange.swap import transact
 from recovery_nb.restore.target import Target
@@ -108,7 +108,7 @@ def _exchange(target: Target, work: _Work, session: ClientSession, *, what: str)
 
 
 def _taken_back(work: _Work, error: Exception, what: str) -> Verdicts:
-    held = transient(error) and not too_much(error)
+    held = transient(error) and not too_much(error) and not unreadable(error)
     place, verdict = (None, HELD) if held else blame(error)
     others = Verdict(Outcome.SKIPPED, f"{what} was taken back: {verdict.reason}")
     return {one: verdict if place in (None, one) else others for _, items in work for one, _ in items}

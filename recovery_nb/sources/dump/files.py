@@ -142,8 +142,8 @@ class DumpSource:
         A metadata file that cannot be read, or a member that cannot be opened, is a `Damage` of its own.
         """
         for file in self._folder.files:
-            if file.name.endswith(METADATA) and _metadata(file) is None:
-                yield Damage(file.name, 0, file.stored, "a metadata file that is not Extended JSON")
+            if file.name.endswith(METADATA) and (fault := _fault(file)):
+                yield Damage(file.name, 0, file.stored, fault)
         for file in self._members():
             collection = _collection(file)
             try:
@@ -201,6 +201,14 @@ def _metadata(file: File | None) -> dict[str, object] | None:
         return parsed_metadata(file.small()) if file else None
     except RecoveryError:
         return None
+
+
+def _fault(file: File) -> str:
+    """Return why a metadata file cannot be read, "" where it can."""
+    try:
+        return "" if parsed_metadata(file.small()) is not None else "a metadata file that is not Extended JSON"
+    except RecoveryError as error:
+        return str(error)
 
 
 def parsed_metadata(text: bytes) -> dict[str, object] | None:
