@@ -125,7 +125,8 @@ def restore(
             next_command(context.obj, "to undo it", "rollback", result.restore_id, database=elsewhere)
     if result.failed or not result.success or (checked and not checked.ok):
         return 3
-    return 1 if unmatched or unread or harm or found.summary.apart else 0
+    less = harm and not keys  # who names records has said what is wanted
+    return 1 if unmatched or unread or less or found.summary.apart else 0
 
 
 def _resume(context: typer.Context, restore_id: str, sources: list[str], *, confirmed: bool) -> int:

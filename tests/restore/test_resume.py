@@ -75,7 +75,7 @@ def test_it_may_be_interrupted_again_and_again(bench: Any) -> None:
 
 def test_what_was_under_way_is_looked_at(bench: Any) -> None:
     before, planned = things(bench, 30)
-    plan = bench.plan(planned, on_conflict=OnConflict.REPLACE)
+    plan = bench.plan(planned, on_conflict=OnConflict.REPLACE, transaction="batch")  # so that the last one ends last
     done = bench.apply(plan, batch=10).restore_id
     cut_journal(bench, done, ["outcomes"])  # what came of the last batch is not known
     (info,) = list_restores(bench.restores)
