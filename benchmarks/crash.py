@@ -94,7 +94,7 @@ class Server:
                 with contextlib.suppress(PyMongoError):
                     if client.admin.command("hello").get("isWritablePrimary"):
                         return
-                time.sleep(0.05)
+                time.sleep(0.05)  # between looks, until it answers
         raise SystemExit("mongod does not come up")
 
     def kill(self) -> None:
@@ -242,7 +242,7 @@ class Trial:
     def killed(self, verb: str, what: str = "") -> bool:
         """Run something and kill it; return whether it was still at work."""
         child = self.run(verb, what)
-        time.sleep(self.chance.random() * self.took(verb))
+        time.sleep(self.chance.random() * self.took(verb))  # a random moment is what is wanted here
         child.kill()
         child.join()
         self.expect(child.exitcode in (0, -signal.SIGKILL), f"{verb} ended by itself with {child.exitcode}")
@@ -315,7 +315,7 @@ def kill_a_backup(trial: Trial, count: Counter[str]) -> None:
 
 def kill_the_server(trial: Trial, count: Counter[str]) -> None:
     child = trial.run("restore")
-    time.sleep(0.15 + trial.chance.random() * 0.7)
+    time.sleep(0.15 + trial.chance.random() * 0.7)  # a random moment in mid-work, as above
     at_work = child.is_alive()
     trial.server.kill()
     trial.server.start()

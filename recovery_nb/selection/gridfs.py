@@ -10,7 +10,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, groupby, starmap
 from operator import itemgetter
@@ -19,9 +19,9 @@ from typing import Any
 import bson
 from bson.raw_bson import RawBSONDocument
 
-from recovery_nb.errors import RecoveryError
 from recovery_nb.records.elements import CODEC, InvalidRecordError, build, find_element, id_element
 from recovery_nb.records.keys import canonical
+from recovery_nb.sources.dump.gridfs import temporary_file
 from recovery_nb.sources.dump.gridfs_file import Chunk, FileFacts, file_faults
 
 __all__ = ["Files", "chunks_of", "file_of_chunk"]
@@ -113,7 +113,7 @@ class Files:
         if own is None or facts is None:
             return
         values = (own, id_element(record), source, facts.length, facts.chunk_size, facts.md5, partial, hold)
-        with _temporary_file():
+        with temporary_file():
             self._table.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     def __len__(self) -> int:
@@ -143,7 +143,7 @@ class Files:
 
     def foreign(self, own: bytes) -> None:
         """Note that no source holds a chunk of the database (the type byte and value bytes of its `_id`)."""
-        with _temporary_file():
+        with temporary_file():
             self._table.execute("INSERT OR IGNORE INTO extra VALUES (?)", (canonical(own[0], own[1:]),))
 
     def _chunk(self, record: bytes, source: str, place: str, *, current: int) -> None:
@@ -153,7 +153,7 @@ class Files:
             return
         n, data = _content(record) or (-1, b"")
         values = (file, n, _key(element), element, len(data), source, place, current)
-        with _temporary_file():
+        with temporary_file():
             self._table.execute(
                 "INSERT INTO chunks (file, n, own, element, size, source, place, current)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -169,7 +169,7 @@ class Files:
         Raises:
             RecoveryError: The temporary file cannot be written.
         """
-        with _temporary_file():
+        with temporary_file():
             for sql in (_OTHER_VERSION, _SAME_CHUNK, _OTHER_CHUNKS):
                 self._table.execute(sql)
             sql = "SELECT file, length, chunk_size, md5 FROM files WHERE hold = '' AND NOT partial"
@@ -232,16 +232,6 @@ class Files:
             found = self._table.execute("SELECT hold FROM chunks WHERE own = ? AND current = 0", asked).fetchone()
             return str(found[0]) if found else ""
         return hold
-
-
-@contextmanager
-def _temporary_file() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise RecoveryError(
-            f"the temporary file of the GridFS check cannot be used: {error}", hint="free some space in TMPDIR"
-        ) from error
 
 
 def _key(own: bytes | None) -> bytes | None:

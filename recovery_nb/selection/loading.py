@@ -12,6 +12,7 @@ from recovery_nb.compare.result import Comparison
 from recovery_nb.records.batch import Ref
 from recovery_nb.records.elements import id_element
 from recovery_nb.records.keys import canonical
+from recovery_nb.records.parts import in_parts
 from recovery_nb.restore.plan import Selected
 from recovery_nb.restore.rows import Rows
 from recovery_nb.selection.picking import Row
@@ -43,17 +44,7 @@ class Loaded:
 
 def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
     """Yield the rows in batches whose records are few and small enough to be held together."""
-    batch: list[Row] = []
-    size = 0
-    for row in rows:
-        length = max(row["length"] or 0, 0)
-        if batch and (len(batch) == _BATCH or size + length > _BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(row)
-        size += length
-    if batch:
-        yield batch
+    return in_parts(rows, lambda row: max(row["length"] or 0, 0), most=_BATCH, most_bytes=_BATCH_BYTES)
 
 
 def planned(comparison: Comparison, rows: Sequence[Row]) -> list[bytes]:

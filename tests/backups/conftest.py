@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,3 +108,12 @@ def public(path: Path) -> str:
 def opening(*identities: Path) -> Tree:
     """What opens packed files, and those that are encrypted to these keys."""
     return Tree(Expansion(keys=AgeKeys(identities)))
+
+
+def command(name: str) -> str:
+    """Return where a command is; a test without it is skipped, or fails where `.ci/run` has brought it in."""
+    found = shutil.which(name)
+    if not found:
+        required = os.environ.get("RECOVERY_NB_COMMANDS") == "required"
+        (pytest.fail if required else pytest.skip)(f"needs the command {name}")
+    return found

@@ -18,15 +18,15 @@ import pytest
 from recovery_nb.backups.encryption import Encryption, recipients
 from recovery_nb.errors import BadInputError
 
-from .conftest import key_file, public
+from .conftest import command, key_file, public
 
 
 def ssh_key(folder: Path, kind: str) -> Path:
     path = folder / kind
-    if not shutil.which("ssh-keygen"):
-        pytest.skip("needs ssh-keygen")
     bits = ["-b", "2048"] if kind == "rsa" else []
-    subprocess.run(["ssh-keygen", "-q", "-t", kind, *bits, "-N", "", "-C", "me@here", "-f", str(path)], check=True)
+    subprocess.run(
+        [command("ssh-keygen"), "-q", "-t", kind, *bits, "-N", "", "-C", "me@here", "-f", str(path)], check=True
+    )
     return path
 
 

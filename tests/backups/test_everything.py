@@ -136,7 +136,7 @@ def test_a_capped_collection_is_read_at_one_moment_while_it_evicts(database: Any
         events.append((event, written[0]))
         if event.what == "ring" and event.done:
             while written[0] < events[-1][1] + 2_000:  # what is read next has been evicted since
-                time.sleep(0.001)
+                time.sleep(0.001)  # between looks, until it has
 
     writer = threading.Thread(target=fill)
     writer.start()

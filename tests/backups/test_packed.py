@@ -20,7 +20,7 @@ from recovery_nb.sources.base import Kind
 from recovery_nb.sources.discover import find_sources, open_source
 from recovery_nb.sources.mongodb import Database
 
-from .conftest import key_file, opening, public
+from .conftest import command, key_file, opening, public
 
 CHANGES = 60
 WAYS = [("none", False), ("zstd", False), ("gzip", False), ("none", True), ("zstd", True), ("gzip", True)]
@@ -97,12 +97,10 @@ def test_a_json_backup_is_packed_as_a_whole(small: Database, tmp_path: Path, ide
 def test_the_age_and_zstd_commands_give_what_a_plain_backup_holds(
     small: Database, tmp_path: Path, identity: Path
 ) -> None:
-    age, zstd = shutil.which("age"), shutil.which("zstd")
-    if not age or not zstd:
-        pytest.skip("needs the commands age and zstd")
+    age, zstd = command("age"), command("zstd")
     plain, backup = take(small, tmp_path, "none", None), take(small, tmp_path, "zstd", identity)
-    command = f"{age} -d -i {identity} {backup}/{small.name}/users.bson.zst.age | {zstd} -dc"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, check=True)
+    unpack = f"{age} -d -i {identity} {backup}/{small.name}/users.bson.zst.age | {zstd} -dc"
+    done = subprocess.run(["sh", "-c", unpack], capture_output=True, check=True)
     assert done.stdout == (plain / small.name / "users.bson").read_bytes()
 
 
@@ -120,7 +118,7 @@ def test_under_gzip_the_folder_is_as_mongodump_writes_it(shop: Database, samples
 def test_mongorestore_restores_it(small: Database, database: Any, tmp_path: Path, compression: str) -> None:
     command = shutil.which("mongorestore")
     if not command:
-        pytest.skip("needs mongorestore")
+        pytest.skip("needs mongorestore, which no registry of packages here has")
     backup = take(small, tmp_path, compression, None)
     other = f"{database.name}_back"
     try:

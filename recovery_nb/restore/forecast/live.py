@@ -9,6 +9,7 @@ from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS, RawBSONDocument
 
 from recovery_nb.records.elements import Element, build, id_element, split
 from recovery_nb.records.keys import canonical
+from recovery_nb.records.parts import in_parts
 from recovery_nb.restore.forecast.indexes import Index, Keys, UnforeseenError, keys_in
 from recovery_nb.restore.forecast.keys import ARRAY, DOCUMENT, NULL, Key, Path
 from recovery_nb.restore.target import Target
@@ -70,17 +71,7 @@ def _sought_equally(index: Index, key: Key) -> bool:
 
 
 def _chunks(keys: Sequence[Key]) -> Iterator[list[Key]]:
-    chunk: list[Key] = []
-    size = 0
-    for key in keys:
-        length = sum(len(value) for _, value in key)
-        if chunk and (len(chunk) == _CHUNK or size + length > _CHUNK_BYTES):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(key)
-        size += length
-    if chunk:
-        yield chunk
+    return in_parts(keys, lambda key: sum(len(value) for _, value in key), most=_CHUNK, most_bytes=_CHUNK_BYTES)
 
 
 def _queried(target: Target, collection: str, index: Index, keys: Sequence[Key]) -> Iterator[list[bytes]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from recovery_nb.records.parts import in_parts
 from recovery_nb.restore.exchange import Change, Outcome, Verdict
 from recovery_nb.restore.forecast.facts import Facts, Gatherer
 from recovery_nb.restore.forecast.rules import RuleBook, Rules
@@ -269,14 +270,4 @@ class Forecast:
 
 def _parts(places: Sequence[int], changes: Sequence[Change]) -> Iterator[list[int]]:
     """Cut a batch so that the keys of its records can be held in memory."""
-    part: list[int] = []
-    size = 0
-    for place in places:
-        length = len(changes[place].wanted or b"")
-        if part and (len(part) == _PART or size + length > _PART_BYTES):
-            yield part
-            part, size = [], 0
-        part.append(place)
-        size += length
-    if part:
-        yield part
+    return in_parts(places, lambda place: len(changes[place].wanted or b""), most=_PART, most_bytes=_PART_BYTES)

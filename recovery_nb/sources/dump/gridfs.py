@@ -20,7 +20,7 @@ from recovery_nb.records.elements import InvalidRecordError, elements
 from recovery_nb.records.keys import canonical, key_text
 from recovery_nb.sources.dump.gridfs_file import Chunk, FileFacts, file_faults
 
-__all__ = ["GridFSCheck"]
+__all__ = ["GridFSCheck", "temporary_file"]
 
 _FILES, _CHUNKS = "files", "chunks"
 _BINARY, _STRING = 0x05, 0x02
@@ -71,7 +71,7 @@ class GridFSCheck:
         bucket, _, part = batch.collection.rpartition(".")
         if not bucket or part not in (_FILES, _CHUNKS) or batch.at is not None:
             return
-        with _temporary_file():
+        with temporary_file():
             if self._table is None:
                 self._table = sqlite3.connect("", check_same_thread=False)
                 self._table.executescript(_SCHEMA)
@@ -88,7 +88,7 @@ class GridFSCheck:
             RecoveryError: The temporary file cannot be written.
         """
         if self._table is not None:
-            with _temporary_file():
+            with temporary_file():
                 self._table.executescript(_INDEXES)
                 while self._digests:
                     self._put_away(self._table)
@@ -142,7 +142,8 @@ class _Digest:
 
 
 @contextmanager
-def _temporary_file() -> Iterator[None]:
+def temporary_file() -> Iterator[None]:
+    """Turn what SQLite says of its temporary file into one clear line."""
     try:
         yield
     except sqlite3.Error as error:
