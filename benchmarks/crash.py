@@ -29,14 +29,14 @@ from collections import Counter
 from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import bson
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from recovery_nb.backups import recipients, verify_backup, write_backup
+from recovery_nb.backups import Compression, recipients, verify_backup, write_backup
 from recovery_nb.backups.doubt import doubted
 from recovery_nb.embedded import find_mongod
 from recovery_nb.errors import RecoveryError
@@ -147,7 +147,8 @@ def _child(verb: str, uri: str, folder: Path, what: str, limit: int, complaint: 
         if verb == "backup":
             compression, _, age = what.partition("+")
             to = recipients([AGE]) if age else []
-            write_backup(Database(uri), folder / "backups", compression=compression, recipients=to)  # type: ignore[arg-type]
+            packed = cast("Compression", compression)  # one of the words that `what` is made of
+            write_backup(Database(uri), folder / "backups", compression=packed, recipients=to)
         elif verb == "rollback":
             rollback(folder / "restores" / what, uri)
         else:
