@@ -11,6 +11,7 @@ from recovery_nb import verbs
 from recovery_nb.audit import AuditLog, redact_uri
 from recovery_nb.backups import BackupResult, Compression, Layout
 from recovery_nb.catalog.store import Catalog
+from recovery_nb.commands import command_line
 from recovery_nb.compare.model import Status
 from recovery_nb.compare.result import Comparison
 from recovery_nb.errors import BadInputError
@@ -125,6 +126,10 @@ class Case:
     @property
     def _target(self) -> str:
         return beside(self.uri, self.into) if self.uri and self.into else self.uri
+
+    def command(self, *words: str) -> str:
+        """Return the command line that does something on this case and its database; no secret is in it."""
+        return command_line(*words, case=str(self.folder), database=redact_uri(self._target))
 
     @cached_property
     def database(self) -> Database:

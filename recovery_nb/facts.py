@@ -92,6 +92,7 @@ def findings(
     *,
     case: Path,
     database: str,
+    uri: str = "",
     counts: Mapping[str, int] | None,
     sources: Sequence[SourceEntry],
     comparison: Comparison | None = None,
@@ -107,6 +108,7 @@ def findings(
     Args:
         case: The case's folder.
         database: The database's name; "" where none was given.
+        uri: Its URI without its secrets.
         counts: Its records by collection; None where it was not reached.
         sources: What was scanned.
         comparison: What was compared, if anything was.
@@ -122,6 +124,7 @@ def findings(
     return Findings(
         timestamp=datetime.now(UTC),
         case=_shown(case.absolute()),
+        database_uri=uri,
         database=DatabaseFacts(
             connected=counts is not None, name=database, collections=dict(counts or {}),
             total_found=sum((counts or {}).values()),
@@ -134,6 +137,7 @@ def findings(
             name: Counts(**one.as_dict()) for name, one in comparison.counts.items()
         },
         candidates={} if comparison is None else _candidates(comparison),
+        apart=[] if comparison is None else comparison.summary.apart,
         unrecoverable=lost[:_LISTED],
         unrecoverable_total=len(lost),
         backup=None if backup is None else BackupFacts(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,8 +28,6 @@ AsOf = Annotated[
 ]
 Target = Annotated[str, typer.Option(help="The database's collection to use instead.", metavar="T")]
 Key = Annotated[str, typer.Option(help="The fields that identify a record.", metavar="FIELD,…")]
-
-_VARIABLE = "DATABASE_URI"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +94,11 @@ def next_command(
         say: Where it goes; to the result for people if None.
     """
     from recovery_nb.audit import redact_uri  # noqa: PLC0415 - `--help` must answer at once
+    from recovery_nb.commands import VARIABLE, command_line  # noqa: PLC0415 - likewise
 
     say, uri = say or options.console.say, database or options.database
+    say(f"{purpose}: {command_line(*words, case=str(options.case), database=uri)}")
     shown = redact_uri(uri)
-    named = [] if not uri else ["--db", shlex.quote(uri)] if shown == uri else ["--db", f'"${_VARIABLE}"']
-    before = shlex.join(["recovery-nb", "--case", str(options.case)])
-    say(f"{purpose}: {' '.join([before, *named, shlex.join(words)])}")
     if shown != uri and shown not in options.hinted:
         options.hinted.add(shown)
-        say(f"  where {_VARIABLE} is {shown} with its user and password, which are not shown: set it first")
+        say(f"  where {VARIABLE} is {shown} with its user and password, which are not shown: set it first")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from recovery_nb.commands import command_line
 from recovery_nb.reports.model import Findings, Report, SourceFacts, Status, Summary
 
 __all__ = ["build_report", "decide_status", "recommend"]
@@ -14,7 +14,8 @@ _MAX_COLLECTIONS = 10
 
 
 def build_report(findings: Findings, errors: Sequence[str] = ()) -> Report:
-    """Return the report of `findings`, with its summary."""
+    """Return the report of `findings`, with its summary; what was left out of the comparison is one of the errors."""
+    errors = [*errors, *findings.apart]
     restore = findings.restore
     applied = restore is not None and not restore.dry_run
     summary = Summary(
@@ -23,7 +24,7 @@ def build_report(findings: Findings, errors: Sequence[str] = ()) -> Report:
         else sum(each.recoverable for each in findings.candidates.values()),
         status=decide_status(findings, errors),
         recommendations=recommend(findings, errors),
-        errors=list(errors),
+        errors=errors,
     )
     return Report(**{name: getattr(findings, name) for name in Findings.model_fields}, summary=summary)
 
@@ -74,8 +75,8 @@ def recommend(findings: Findings, errors: Sequence[str] = ()) -> list[str]:
 
 def _command(findings: Findings, *words: str) -> str:
     case = findings.case
-    chosen = [] if case in {"", "case", "./case"} else ["--case", case]
-    return f"`{shlex.join(['recovery-nb', *chosen, *words])}`"
+    usual = "" if case in {"case", "./case"} else case
+    return f"`{command_line(*words, case=usual, database=findings.database_uri)}`"
 
 
 def _path(path: str) -> str:
@@ -115,7 +116,7 @@ def _access(findings: Findings, errors: Sequence[str]) -> Iterator[str]:
     if not findings.sources:
         again = _command(findings, "scan", ".")
         yield f"No backup or export was found; name the folder that has them: {again}."
-    elif errors:
+    elif set(errors) - set(findings.apart):
         again = _command(findings, "scan", ".")
         yield f"Some of it could not be read; see the errors, then run {again} again."
 

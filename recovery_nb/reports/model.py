@@ -206,16 +206,21 @@ class BackupFacts(Model):
 
 
 class Findings(Model):
-    """Everything a report states as found; its summary is computed from it."""
+    """Everything a report states as found; its summary is computed from it.
+
+    `database_uri` holds no secrets. `apart` tells what was not compared, since something else stands in its place in the database.
+    """
 
     timestamp: datetime
     database: DatabaseFacts = DatabaseFacts()
     filesystem: Filesystem = Filesystem()
     version: str = "1.0"
     case: Text = ""
+    database_uri: Text = ""
     run: Text | None = Field(default=None, exclude_if=lambda value: value is None)
     comparison: dict[Text, Counts] = {}
     candidates: dict[Text, Candidates] = {}
+    apart: list[Text] = []
     unrecoverable: Named = []
     unrecoverable_total: int = 0
     restore: RestoreFacts | None = None

@@ -66,7 +66,7 @@ def tell(
         except RecoveryError as error:
             problems.append(str(error))
     facts = findings(
-        case=context.folder, database=name, counts=counts,
+        case=context.folder, database=name, uri=context.label, counts=counts,
         sources=scan.sources or (tuple(comparison.sources.values()) if comparison else ()),
         comparison=comparison, backup=backup, restore=restore, verification=verification,
         unrecoverable=unrecoverable, copies=scan.copies, fields=fields,

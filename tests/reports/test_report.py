@@ -160,6 +160,24 @@ def test_several_sources_are_named_when_no_single_one_is_enough():
     assert commands(recommend(lost(candidates=candidates)))[1][1:4] == ["restore", "b", "a"]
 
 
+def test_a_command_names_the_database_that_the_report_is_of():
+    assert commands(recommend(lost(database_uri="mongodb://h:1/n")))[0] == [
+        "recovery-nb",
+        "--db",
+        "mongodb://h:1/n",
+        "backup",
+    ]
+    hidden = recommend(lost(database_uri="mongodb://***@h:1/n"))[0]
+    assert '`recovery-nb --db "$DATABASE_URI" backup`' in hidden
+
+
+def test_what_was_left_out_of_the_comparison_is_an_error_of_the_report():
+    report = build_report(lost(apart=["a is a view in the database"]))
+    assert report.summary.errors == ["a is a view in the database"]
+    assert report.summary.status is Status.PARTIAL
+    assert not any("could not be read" in each for each in report.summary.recommendations)
+
+
 def test_each_kind_of_finding_has_its_command():
     counts = {"quotes": Counts(changed=1, duplicate=2, corrupt=3, missing=1)}
     damaged = source(damage=[{"offset": 1, "length": 2, "reason": "x"}], typing="plain")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from itertools import islice
 
 from recovery_nb.case import Case
@@ -71,7 +70,7 @@ def restored(case: Case, result: RestoreResult | None) -> Markup:
         answer(f"{pieces(result.restored, 'record')} restored, {counts}.", tone=tone),
         _problems(result),
         facts({"restore": result.restore_id, "plan": result.plan_digest,
-               "to undo it": shlex.join(["recovery-nb", "--case", str(case.folder), "rollback", result.restore_id])}),
+               "to undo it": case.command("rollback", result.restore_id)}),
     )  # fmt: skip
 
 
