@@ -13,6 +13,7 @@ from recovery_nb.compare.resolve import is_bucketed
 from recovery_nb.compare.result import Comparison
 from recovery_nb.records.keys import canonical
 from recovery_nb.restore.plan import Selected
+from recovery_nb.selection.altered import Altered
 from recovery_nb.selection.choices import Keys
 from recovery_nb.selection.gridfs import Files, chunks_of
 from recovery_nb.selection.loading import Loaded, batches, load, planned, selected
@@ -41,7 +42,8 @@ def select(
 
     Records that are named by key are taken whatever their status among `RESTORABLE`, and also where the
     database's version is newer: the analyst has decided. Where a source holds several versions of a record, no
-    one can tell which it was: it is held back until one is named by its place.
+    one can tell which it was: it is held back until one is named by its place. What may have been altered since it was
+    backed up is held back until it is named by key.
 
     A file in GridFS brings its chunks, and they come before it. Records of a capped collection come in the order of
     the sources, the oldest source first. A bucket of a time-series is held back unless the database lacks it and
@@ -69,6 +71,7 @@ def select(
 class _Selection:
     def __init__(self, comparison: Comparison, database: Database, picker: Picker, query: Query | None) -> None:
         self._comparison, self._database, self._picker, self._query = comparison, database, picker, query
+        self._altered = Altered(comparison)
         names = list(comparison.summary.collections)
         capped = self._capped()
         self._files = [name for name in names if name.endswith(_FILES)]
@@ -83,6 +86,10 @@ class _Selection:
         return {name for name, options in known.items() if options.get("capped")}
 
     def run(self) -> Iterator[Selected]:
+        with closing(self._altered):
+            yield from self._every()
+
+    def _every(self) -> Iterator[Selected]:
         apart = {*self._files, *self._chunks, *self._ordered}
         rows = self._comparison.rows(self._picker.statuses, columns=COLUMNS)
         yield from self._records(row for row in rows if row["collection"] not in apart)
@@ -113,9 +120,17 @@ class _Selection:
     def _selected(self, one: Loaded, hold: str) -> Selected:
         return selected(self._comparison, one, hold=hold, named=self._picker.keys is not None)
 
+    def _hold(self, row: Row) -> str:
+        """Return why a record is held back that nothing but where it was found speaks against."""
+        return _note(row) or self._doubt(row)
+
+    def _doubt(self, row: Row) -> str:
+        """Return why a record may have been altered: who names keys has decided."""
+        return self._altered.hold(row) if self._picker.keys is None else ""
+
     def _records(self, rows: Iterator[Row]) -> Iterator[Selected]:
         for one in self._wanted(rows):
-            yield self._selected(one, _note(one.row))
+            yield self._selected(one, self._hold(one.row))
 
     def _buckets(self, name: str) -> Iterator[Selected]:
         # The most trusted source first: of two sources' buckets with the same measurements, its one is written.
@@ -124,26 +139,28 @@ class _Selection:
             query = self._query
             matches = partial(query.matches_buckets, series=check.series) if query else None
             for one in self._wanted(rows, matches):
-                yield self._selected(one, "" if one.row["status"] == Status.CORRUPT else check.hold(one))
+                # In doubt first: the check takes what it does not hold for written.
+                hold = "" if one.row["status"] == Status.CORRUPT else self._doubt(one.row) or check.hold(one)
+                yield self._selected(one, hold)
 
     def _gridfs(self, name: str) -> Iterator[Selected]:
         chunks = chunks_of(name)
         with closing(Files()) as files:
             for one in self._wanted(rows_of(self._comparison, name, self._picker.statuses)):
                 anyway = PARTIAL_FILE in one.row or one.row["status"] == Status.CORRUPT
-                files.want(one.planned, source=one.row["source"], partial=anyway, hold=_note(one.row))
+                files.want(one.planned, source=one.row["source"], partial=anyway, hold=self._hold(one.row))
             if len(files):
                 self._gather(files, chunks)
             if chunks in self._chunks:
                 yield from self._chunks_of(files, chunks)
             for one in self._wanted(rows_of(self._comparison, name, self._picker.statuses)):
-                yield self._selected(one, files.hold_of_file(one.id) or _note(one.row))
+                yield self._selected(one, files.hold_of_file(one.id) or self._hold(one.row))
 
     def _gather(self, files: Files, chunks: str) -> None:
         """Tell what there is of the chunks of the files that are wanted, and have the files judged."""
         for batch in batches(rows_of(self._comparison, chunks, RESTORABLE)):
             for row, record in zip(batch, planned(self._comparison, batch), strict=True):
-                files.planned(record, source=row["source"], place=_place(row))
+                files.planned(record, source=row["source"], place=_place(row), doubt=self._doubt(row))
         for row in rows_of(self._comparison, chunks, [Status.EXTRA]):
             files.foreign(row["id"])
         for query in files.queries():
@@ -175,7 +192,7 @@ class _Selection:
             wanted = dict(zip(asked, self._matches([batch[n].planned for n in asked]), strict=True))
             for number, (one, hold) in enumerate(zip(batch, holds, strict=True)):
                 if hold is not None or wanted.get(number):
-                    yield self._selected(one, hold or _note(one.row))
+                    yield self._selected(one, hold or self._hold(one.row))
 
 
 _PICKED = "picked"

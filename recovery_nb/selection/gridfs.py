@@ -32,7 +32,7 @@ PRAGMA journal_mode = OFF;
 CREATE TABLE files (file BLOB PRIMARY KEY, element BLOB, source TEXT, length INTEGER, chunk_size INTEGER, md5 TEXT,
                     partial INTEGER, hold TEXT);
 CREATE TABLE chunks (file BLOB, n INTEGER, own BLOB, element BLOB, size INTEGER, source TEXT, place TEXT,
-                     current INTEGER, part INTEGER DEFAULT 1, hold TEXT DEFAULT '');
+                     current INTEGER, doubt TEXT, part INTEGER DEFAULT 1, hold TEXT DEFAULT '');
 CREATE INDEX chunks_by_file ON chunks (file, n, current, source);
 CREATE INDEX chunks_by_id ON chunks (own, current);
 CREATE TABLE extra (own BLOB PRIMARY KEY);
@@ -54,6 +54,12 @@ INSERT INTO verdicts (file, hold) SELECT f.file, coalesce(nullif(f.hold, ''), CA
     SELECT 1 FROM chunks c JOIN extra e USING (own) WHERE c.file = f.file AND c.current = 1
 ) THEN 'the database holds other chunks of this file' ELSE '' END) FROM files f
 """
+_DOUBTED = """
+UPDATE verdicts SET hold = coalesce(
+    (SELECT c.doubt FROM chunks c WHERE c.file = verdicts.file AND c.part AND c.doubt <> '' LIMIT 1), ''
+) WHERE hold = ''
+"""
+"""A file is as sure as its least sure chunk."""
 _IDS = 500
 _BATCH = 500
 _BATCH_BYTES = 16 * 1024 * 1024
@@ -127,15 +133,16 @@ class Files:
             ids = build([(own[0], str(n).encode(), own[1:]) for n, (own,) in enumerate(batch)])
             yield RawBSONDocument(build([(0x03, b"files_id", build([(0x04, b"$in", ids)]))]))
 
-    def planned(self, record: bytes, *, source: str, place: object) -> None:
+    def planned(self, record: bytes, *, source: str, place: object, doubt: str = "") -> None:
         """Note a chunk that differs, as a source has it; one of a file that is not wanted is passed over.
 
         Args:
             record: The chunk.
             source: The id of the source.
             place: What `read` of `settle` finds it by: anything that JSON holds.
+            doubt: Why it may have been altered, "" if nothing says so: its file is then not written.
         """
-        self._chunk(record, source, json.dumps(place), current=0)
+        self._chunk(record, source, json.dumps(place), current=0, doubt=doubt)
 
     def current(self, record: bytes) -> None:
         """Note a chunk that the database has."""
@@ -146,17 +153,17 @@ class Files:
         with temporary_file():
             self._table.execute("INSERT OR IGNORE INTO extra VALUES (?)", (canonical(own[0], own[1:]),))
 
-    def _chunk(self, record: bytes, source: str, place: str, *, current: int) -> None:
+    def _chunk(self, record: bytes, source: str, place: str, *, current: int, doubt: str = "") -> None:
         file, element = file_of_chunk(record), id_element(record)
         known = self._table.execute("SELECT 1 FROM files WHERE file = ?", (file,)).fetchone()
         if known is None or element is None:
             return
         n, data = _content(record) or (-1, b"")
-        values = (file, n, _key(element), element, len(data), source, place, current)
+        values = (file, n, _key(element), element, len(data), source, place, current, doubt)
         with temporary_file():
             self._table.execute(
-                "INSERT INTO chunks (file, n, own, element, size, source, place, current)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO chunks (file, n, own, element, size, source, place, current, doubt)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 values,
             )
 
@@ -170,7 +177,7 @@ class Files:
             RecoveryError: The temporary file cannot be written.
         """
         with temporary_file():
-            for sql in (_OTHER_VERSION, _SAME_CHUNK, _OTHER_CHUNKS):
+            for sql in (_OTHER_VERSION, _SAME_CHUNK, _OTHER_CHUNKS, _DOUBTED):
                 self._table.execute(sql)
             sql = "SELECT file, length, chunk_size, md5 FROM files WHERE hold = '' AND NOT partial"
             for file, *stated in self._table.execute(sql):

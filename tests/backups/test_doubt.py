@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from recovery_nb.backups import doubted, recipients, write_backup
+from recovery_nb.backups.doubt import records_files
 from recovery_nb.sources.mongodb import Database
 
 from .conftest import public
@@ -57,6 +58,34 @@ def test_a_manifest_that_was_changed_leaves_nothing_to_vouch_for_any_file(backup
     (name,) = doubted(backup / small.name)
     assert name == ""
     assert "nothing vouches for its files" in doubted(backup)[""].reason
+
+
+def test_each_file_of_records_is_held_against_the_manifest_and_no_description_is_taken_for_one(
+    backup: Path, small: Database
+) -> None:
+    folder = backup / small.name
+    users, metadata = folder / "users.bson.zst.age", folder / "quotes.metadata.json.age"
+    users.write_bytes(users.read_bytes()[:-1])
+    metadata.write_bytes(metadata.read_bytes()[:-1])
+    files = records_files(folder)
+    assert files is not None
+    assert files == records_files(users)
+    cut, whole = files["users.bson"], files["quotes.bson"]
+    assert (cut.name, cut.collection) == (f"{small.name}/users.bson.zst.age", "users")
+    assert (cut.is_sound(), cut.is_cut(), cut.packed, cut.encrypted) == (False, True, True, True)
+    assert (whole.is_sound(), whole.is_cut()) == (True, False)
+
+    users.write_bytes(users.read_bytes() + b"more")
+    assert (cut.is_sound(), cut.is_cut()) == (False, False)
+    users.unlink()
+    users.symlink_to(folder / whole.name)
+    assert not cut.is_sound(), "a link leads anywhere"
+
+
+def test_no_file_is_held_against_a_manifest_that_was_changed(backup: Path, small: Database, samples: Path) -> None:
+    (backup / "manifest.json").write_bytes((backup / "manifest.json").read_bytes() + b" ")
+    assert records_files(backup / small.name) is None
+    assert records_files(samples / "mongodump" / "shop") is None
 
 
 def test_what_is_no_backup_of_ours_is_not_judged(samples: Path, tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_a_backup_with_a_file_of_another_one_is_not_trusted_in_silence(cli: Cli,
     assert str(swapped) in error
     assert error.endswith(f"verify {newer}")
     done = cli("restore", newer, "--yes", "--json")
-    assert (done.code, done.json["restored"]) == (1, 50)
+    assert (done.code, done.json["restored"], done.json["skipped"]) == (1, 0, 50), "held until they are named"
     assert [str(swapped) in line for line in done.json["unread"]] == [True]
     checked = cli("verify", newer, "--json")
     assert checked.code == 1
