@@ -8,12 +8,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pymongo.client_session import ClientSession
+from pymongo.errors import PyMongoError
 
+from recovery_nb.errors import BadInputError
 from recovery_nb.events import Emit, silent
 from recovery_nb.restore.baseline import take_baseline
 from recovery_nb.restore.begun import Begun
 from recovery_nb.restore.files import RestoreInfo, State, dead_sessions, locked, new_restore, next_step
 from recovery_nb.restore.foresee import Limits, foresee
+from recovery_nb.restore.ours import drop_made, read_journal, wrote_nothing
 from recovery_nb.restore.pipeline import SENDERS
 from recovery_nb.restore.plan import Plan
 from recovery_nb.restore.prepare import Payload
@@ -76,9 +79,26 @@ def apply(
                     folder, plan_digest=plan.digest, database=target.label, sessions=target.session_ids,
                     comparison=comparison,
                 )  # fmt: skip
-            return carry_out(
-                plan, uri, target, info, payload=payload, batch=batch, sessions=sessions, begun=Begun(), emit=emit
-            )
+            try:
+                return carry_out(
+                    plan, uri, target, info, payload=payload, batch=batch, sessions=sessions, begun=Begun(), emit=emit
+                )
+            except BadInputError:
+                _take_back(target, info)
+                raise
+
+
+def _take_back(target: Target, info: RestoreInfo) -> None:
+    """End a restore that the server refused before a record was written: what it made empty goes again.
+
+    Where that fails it stays interrupted, and the first error is the one that counts.
+    """
+    with suppress(PyMongoError, OSError, BadInputError):
+        if (info.path / "journal.bson").exists():
+            journal = read_journal(info.path)
+            if not wrote_nothing(journal) or drop_made(journal, target, info)[1]:
+                return
+        info.save(State.ROLLED_BACK, {})
 
 
 def carry_out(

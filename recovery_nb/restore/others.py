@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recovery_nb.catalog.table import binary_column
+from recovery_nb.files import writing
 from recovery_nb.records.keys import canonical, key_text
 from recovery_nb.restore.authors import written_since
 from recovery_nb.restore.baseline import Baseline, hash_collections
@@ -58,7 +59,8 @@ class Others:
     def __init__(self, folder: Path, baseline: Baseline) -> None:
         self._folder, self._baseline = folder, baseline
         self._planned = folder / "planned.parquet"
-        self._writer = pq.ParquetWriter(self._planned, _IDS, write_statistics=False)
+        with writing(self._planned):
+            self._writer = pq.ParquetWriter(self._planned, _IDS, write_statistics=False)
         self.problems: list[Problem] = []
         self.notes: list[str] = []
         self.checked = 0
@@ -75,7 +77,8 @@ class Others:
         """Take out records that the restore wrote, or was to write: by type byte and value bytes of their `_id`s."""
         keys = [canonical(own[0], own[1:]) for own in ids]
         columns = [pa.array([collection] * len(keys), pa.string()), binary_column(keys)]
-        self._writer.write_batch(pa.record_batch(columns, schema=_IDS))
+        with writing(self._planned):
+            self._writer.write_batch(pa.record_batch(columns, schema=_IDS))
 
     def compare(self, target: Target, uri: str, *, sessions: Collection[str], gone: Iterable[str] = ()) -> None:
         """Fill `problems`, `notes` and `checked`.
@@ -89,7 +92,8 @@ class Others:
         Raises:
             ConnectionFailedError: The server went away.
         """
-        self._writer.close()
+        with writing(self._planned):
+            self._writer.close()
         known = sorted({*self._baseline.collections} - {*gone})
         large = sorted({*self._baseline.left_out} - {*gone})
         if not known and not large:

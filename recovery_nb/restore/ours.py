@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pymongo.errors import OperationFailure, WriteConcernError
+
 from recovery_nb.errors import BadInputError, ConflictError
 from recovery_nb.restore.files import RestoreInfo, State
+from recovery_nb.restore.intents import UNSENT
 from recovery_nb.restore.journal import JournalReader
 from recovery_nb.restore.structure import BUCKETS, Structure, listed, listed_indexes, shown
 from recovery_nb.restore.target import Target
+from recovery_nb.sources.address import name_in
 
-__all__ = ["made_by", "read_journal", "refuse_strangers", "strangers", "undone_by"]
+__all__ = [
+    "drop_made",
+    "is_another_database",
+    "made_by",
+    "read_journal",
+    "refuse_another_database",
+    "refuse_strangers",
+    "strangers",
+    "undone_by",
+    "wrote_nothing",
+]
 
 
 def read_journal(restore_dir: Path) -> JournalReader:
@@ -28,14 +42,37 @@ def read_journal(restore_dir: Path) -> JournalReader:
         ) from None
 
 
+def is_another_database(target: Target, info: RestoreInfo) -> bool:
+    """Return whether a database has another name than the one that the restore wrote to.
+
+    Hosts are not compared: one server has many names.
+    """
+    wrote, named = (name_in(label).partition(".")[0] for label in (info.database, target.label))
+    return wrote not in ("", named)
+
+
+def refuse_another_database(target: Target, info: RestoreInfo) -> None:
+    """Refuse a database of another name than the one that the restore wrote to.
+
+    Raises:
+        ConflictError: It is one.
+    """
+    if is_another_database(target, info):
+        raise ConflictError(
+            f"{info.id} wrote to {info.database}, and {target.label} is another database; nothing was changed",
+            hint="name that database (--db)",
+        )
+
+
 def refuse_strangers(journal: JournalReader, target: Target, info: RestoreInfo) -> None:
     """Refuse a database of which a collection is not the one that the restore wrote to, whatever it is called.
 
     Raises:
-        ConflictError: A collection is another one, or is gone.
+        ConflictError: A collection is another one, or is gone; or it is another database.
     """
     for name, what in _strange(journal, target, info).items():
         raise _refused(name, what, target, info)
+    refuse_another_database(target, info)
 
 
 def strangers(journal: JournalReader, target: Target, info: RestoreInfo) -> dict[str, str]:
@@ -45,13 +82,15 @@ def strangers(journal: JournalReader, target: Target, info: RestoreInfo) -> dict
         ConflictError: None is: it is another database.
     """
     strange = _strange(journal, target, info)
-    views = {name for name in journal.created if Structure.parse(journal.structures[name]).kind == "view"}
-    # Of two databases with the same view nothing tells which is which.
-    telling = (journal.collections.keys() - views) or journal.collections.keys()
-    if strange and not any(target.uuid(name) == journal.collections[name] for name in telling):
+    if strange and not any(_is(target, name, uuid) for name, uuid in journal.collections.items()):
         name = next(iter(strange))
         raise _refused(name, strange[name], target, info)
+    refuse_another_database(target, info)
     return strange
+
+
+def _is(target: Target, name: str, uuid: bytes) -> bool:
+    return bool(uuid) and target.uuid(name) == uuid
 
 
 def _strange(journal: JournalReader, target: Target, info: RestoreInfo) -> dict[str, str]:
@@ -84,11 +123,42 @@ def made_by(journal: JournalReader, target: Target) -> list[str]:
         name
         for name in journal.created
         if (
-            target.uuid(name) == journal.collections[name]
+            _is(target, name, journal.collections[name])
             if name in journal.collections
             else _as_just_made(target, name, journal.structures[name])
         )
     ]
+
+
+def drop_made(journal: JournalReader, target: Target, info: RestoreInfo) -> tuple[list[str], list[str]]:
+    """Drop what a restore has made and what holds nothing, newest first.
+
+    Returns:
+        What was dropped, and of what could not be, or is not known to be the restore's, why it was left.
+
+    Raises:
+        PyMongoError: The server went away.
+    """
+    dropped, left = [], []
+    for name in reversed(made_by(journal, target)):
+        if name not in journal.collections and target.label != info.database:
+            left.append(f"{name} was left: nothing tells whether it is the one that {info.id} made in {info.database}")
+            continue
+        try:
+            if target.drop_if_empty(name):
+                dropped.append(name)
+        except WriteConcernError:  # it is dropped, and not yet on a majority of the members
+            raise
+        except OperationFailure as error:  # a user may not, or it is the server's own, as system.js
+            reason = (error.details or {}).get("errmsg", error.code)
+            left.append(f"{name}, which the restore had made, is empty and was left: {reason}")
+    return dropped, left
+
+
+def wrote_nothing(journal: JournalReader) -> bool:
+    """Return whether no record that a restore intended to write can have reached the server."""
+    outcomes = (journal.left.get(seq) for _, intents in journal.batches() for seq in intents.seqs)
+    return all(left is not None and left.outcome == UNSENT for left in outcomes)
 
 
 def _as_just_made(target: Target, name: str, structure: str) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from recovery_nb.errors import ConflictError
-from recovery_nb.files import sync_file, sync_folder, write_json
+from recovery_nb.files import sync_file, sync_folder, write_json, writing
 from recovery_nb.records.elements import id_element
 from recovery_nb.records.keys import canonical, key_of
 from recovery_nb.restore.plan import VERSION, OnConflict, Plan, Selected, Tally, Transaction
@@ -106,7 +106,7 @@ def make_plan(
 def _write(path: Path, groups: Iterable[Rows], header: Mapping[str, Any]) -> Tally:
     tally = Tally(header)
     packing = {name: "none" if name in ("before", "after") else "zstd" for name in SCHEMA.names}
-    with pq.ParquetWriter(path, SCHEMA, compression=packing, use_dictionary=list(REPEATED)) as file:
+    with writing(path), pq.ParquetWriter(path, SCHEMA, compression=packing, use_dictionary=list(REPEATED)) as file:
         for rows in groups:
             tally.add(rows)
             file.write_batch(record_batch(rows))

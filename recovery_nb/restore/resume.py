@@ -14,7 +14,7 @@ from recovery_nb.restore.exchange.change import CHANGED
 from recovery_nb.restore.files import RestoreInfo, State, dead_sessions, locked, next_step, open_restore
 from recovery_nb.restore.intents import UNSENT, Intents, Left
 from recovery_nb.restore.journal import Journal, JournalReader
-from recovery_nb.restore.ours import made_by, read_journal, refuse_strangers, undone_by
+from recovery_nb.restore.ours import made_by, read_journal, refuse_another_database, refuse_strangers, undone_by
 from recovery_nb.restore.pipeline import SENDERS
 from recovery_nb.restore.plan import Plan
 from recovery_nb.restore.prepare import Payload
@@ -94,6 +94,7 @@ def _look(restore_dir: Path, target: Target, info: RestoreInfo) -> Begun:
     """Settle in the journal what was under way, and return how far the restore is."""
     path = restore_dir / "journal.bson"
     if not path.exists():  # it was killed before it had begun
+        refuse_another_database(target, info)
         target.end_sessions(dead_sessions(restore_dir.parent))
         return Begun()
     journal = read_journal(restore_dir)

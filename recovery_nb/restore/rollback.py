@@ -13,7 +13,7 @@ from recovery_nb.restore.exchange import Change, Outcome, Verdict, exchange
 from recovery_nb.restore.files import State, dead_sessions, locked, next_step, open_restore
 from recovery_nb.restore.journal import Intent, Intents, Journal, JournalReader, Left
 from recovery_nb.restore.later import Place, written_later
-from recovery_nb.restore.ours import made_by, read_journal, strangers, undone_by
+from recovery_nb.restore.ours import drop_made, read_journal, strangers, undone_by
 from recovery_nb.restore.result import LISTED, Problem, record_text
 from recovery_nb.restore.shape import fingerprint
 from recovery_nb.restore.structure import shown
@@ -41,6 +41,7 @@ class RollbackResult:
             shown both as they were before the restore (`planned`) and as they are (`found`).
         errors_total: How many problems there are.
         dropped: The collections, time-series and views that the restore had created and that hold nothing.
+        notes: Which of those were left all the same, and why.
         later: The later restores of the case that wrote what was left alone, newest first: undo those first.
         already: Whether the restore had been rolled back before, so that there was nothing to do.
         partial: Whether only some records were to be undone.
@@ -54,6 +55,7 @@ class RollbackResult:
     errors: list[Problem] = field(default_factory=list)
     errors_total: int = 0
     dropped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     later: list[str] = field(default_factory=list)
     already: bool = False
     partial: bool = False
@@ -125,7 +127,7 @@ def rollback(
             info = info.save(State.ROLLING_BACK, info.counts, sessions=[*info.sessions, *target.session_ids])
             _Undoing(journal, target, result, restore_dir, strange=strange, force=force, keys=keys).run(emit)
             if keys is None:
-                result.dropped = [name for name in reversed(made_by(journal, target)) if target.drop_if_empty(name)]
+                result.dropped, result.notes = drop_made(journal, target, info)
         if keys is not None:
             before = State.DONE if journal.ended else State.INTERRUPTED
             info.save(State.ROLLED_BACK if rolled_back else before, info.counts)

@@ -38,6 +38,7 @@ BUCKETS = "system.buckets."
 
 _NAMESPACE_NOT_FOUND = 26
 _NAMESPACE_EXISTS = 48
+_INVALID_NAMESPACE = 73
 _UNAUTHORIZED = 13
 _DROPPED_OPTIONS = frozenset({"uuid", "autoIndexId"})
 _DROPPED_INDEX_KEYS = frozenset({"ns"})
@@ -145,7 +146,7 @@ def make_collection(database: Database[Any], name: str, structure: Structure, *,
         label: What to call the database in an error.
 
     Raises:
-        BadInputError: The server does not take these options.
+        BadInputError: The server does not take its name or these options.
         ConnectionFailure: The server went away and did not come back.
         OperationFailure: The user may not.
     """
@@ -159,11 +160,19 @@ def make_collection(database: Database[Any], name: str, structure: Structure, *,
                     return attempt.num > 1  # we made it, and the reply was lost
                 if error.code == _UNAUTHORIZED:
                     raise
-                raise BadInputError(
-                    f"the collection {name} cannot be created in {label} with its backup's options: {_message(error)}",
-                    hint="create it by hand, then run the command again",
-                ) from None
+                raise _not_made(name, label, error, told=bool(wanted)) from None
     return True
+
+
+def _not_made(name: str, label: str, error: OperationFailure, *, told: bool) -> BadInputError:
+    """Return what a server's refusal to make a collection means: it is about its name, its options, or the server."""
+    if error.code == _INVALID_NAMESPACE:
+        way, hint = "", "name a --target-collection"
+    elif told:
+        way, hint = " with its backup's options", "create it by hand, then run the command again"
+    else:
+        way, hint = "", "mend what the server says, then run the command again"
+    return BadInputError(f"the collection {name} cannot be created in {label}{way}: {_message(error)}", hint=hint)
 
 
 def make_indexes(

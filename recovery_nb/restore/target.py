@@ -22,6 +22,7 @@ from recovery_nb.audit.redact import redact_uri
 from recovery_nb.errors import BadInputError
 from recovery_nb.records.elements import build, id_element, split
 from recovery_nb.records.keys import canonical
+from recovery_nb.restore.names import check_names
 from recovery_nb.restore.primary import await_primary
 from recovery_nb.restore.shape import fingerprint
 from recovery_nb.restore.structure import (
@@ -40,6 +41,9 @@ __all__ = ["DURABLE", "Target", "id_filter"]
 
 DURABLE = WriteConcern(w="majority", j=True, wtimeout=60_000)
 """A write counts when a majority of the members has it in its journal."""
+
+_VIEWS = "system.views"
+"""The collection that holds the definitions of a database's views."""
 
 _ANY_DATE = DEFAULT_RAW_BSON_OPTIONS.with_options(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 """The driver decodes the top level of a query to see whether it is empty: a far date must not end that."""
@@ -129,12 +133,15 @@ class Target:
     def uuid(self, name: str) -> bytes:
         """Return what identifies the collection of this name now, whatever it is called later; b"" for none.
 
-        A time-series has none of its own: it is known by its buckets. A view is known by its definition.
+        A time-series has none of its own: it is known by its buckets. A view is known by its definition and by the
+        collection that holds it, for another database may have the same view.
         """
-        for entry in listed(self.database, name, BUCKETS + name).values():
+        found = listed(self.database, name, BUCKETS + name, _VIEWS)
+        definitions = found.pop(_VIEWS, {})
+        for entry in found.values():
             if entry["type"] == "view":
-                return fingerprint(bson.encode(entry["options"]))[:16]
-            if uuid := bytes(entry.get("info", {}).get("uuid", b"")):
+                return fingerprint(bson.encode(entry["options"]) + _uuid(definitions))[:16]
+            if uuid := _uuid(entry):
                 return uuid
         return b""
 
@@ -156,41 +163,13 @@ class Target:
         return crowding(self.database, name, count, size, ours=name in self._made)
 
     def check(self, names: Iterable[str], structures: Mapping[str, str]) -> None:
-        """Check that every collection can take records.
-
-        Args:
-            names: The collections. A time-series is written through its buckets, `system.buckets.NAME`.
-            structures: The `structure` of those that are to be created, by the name that users know.
+        """Check that the database can be written, and that every collection can take records, as `check_names` does.
 
         Raises:
-            BadInputError: One is a view, a time-series or the server's own.
+            BadInputError: The database is the server's own; or one of the collections is a view, a time-series or
+                the server's own, or is to be created under a name that no server takes.
         """
-        for name in names:
-            user = shown(name)
-            entry = self._entries.get(user)
-            kind = entry["type"] if entry else Structure.parse(structures.get(user, "")).kind
-            if kind == "view":
-                base = entry["options"].get("viewOn", "") if entry else ""
-                raise BadInputError(
-                    f"{name} in {self.label} is a view and holds no records",
-                    hint=f"restore into the collection that it shows{base and ', ' + base}, "
-                    "or name a --target-collection",
-                )
-            if kind == "timeseries" and not name.startswith(BUCKETS):
-                raise BadInputError(
-                    f"{name} in {self.label} is a time-series, which is restored by its buckets",
-                    hint=f"restore {BUCKETS}{name}, or name a --target-collection",
-                )
-            if kind != "timeseries" and name.startswith(BUCKETS):
-                raise BadInputError(
-                    f"{user} in {self.label} is no time-series, and {name} holds the buckets of one",
-                    hint=f"create the time-series {user} first",
-                )
-            if not user or "$" in name or (user.startswith("system.") and name != "system.js"):
-                raise BadInputError(
-                    f"{name or 'a collection without a name'} in {self.label} is not for records",
-                    hint="name a --target-collection",
-                )
+        check_names(self.database.name, self.label, self._entries, names=names, structures=structures)
 
     def check_transactions(self, names: Iterable[str], structures: Mapping[str, str]) -> None:
         """Check that these collections can be written in transactions; `structures` as `check` takes them.
@@ -297,3 +276,7 @@ class Target:
                 own = id_element(record) or b"\x0a"
                 found[canonical(own[0], own[1:])] = record
         return found
+
+
+def _uuid(entry: Mapping[str, Any]) -> bytes:
+    return bytes(entry.get("info", {}).get("uuid", b""))

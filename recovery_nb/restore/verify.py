@@ -14,7 +14,7 @@ from recovery_nb.restore.baseline import load_baseline
 from recovery_nb.restore.files import RestoreInfo, State, has_header, next_step, open_restore
 from recovery_nb.restore.journal import UNSENT, Intent, JournalReader
 from recovery_nb.restore.others import Others
-from recovery_nb.restore.ours import read_journal, undone_by
+from recovery_nb.restore.ours import is_another_database, read_journal, undone_by
 from recovery_nb.restore.plan import Plan
 from recovery_nb.restore.shape import fingerprint
 from recovery_nb.restore.structure import shown
@@ -65,14 +65,9 @@ def verify_restore(restore_dir: Path, uri: str, *, plan: Plan | None = None) -> 
         Others(Path(folder), baseline) if baseline else nullcontext() as others,
     ):
         strangers = [name for name, uuid in journal.collections.items() if target.uuid(name) != uuid]
-        gone = set() if info.state is State.DONE else set(journal.created)
-        problems += [
-            Problem(
-                f"it is not the collection that the restore wrote to ({info.database})", f"{target.label}/{shown(name)}"
-            )
-            for name in strangers
-            if shown(name) not in gone
-        ]
+        wanting, needless = _of_strangers(journal, target, info, strangers)
+        problems += wanting
+        notes += needless
         problems += _of_what_it_made(journal, target, info, strangers)
         undone = undone_by(restore_dir) if info.state is not State.ROLLED_BACK else (set(), set())
         for batch, intents in journal.batches():
@@ -114,6 +109,23 @@ def _of_the_files(restore_dir: Path, info: RestoreInfo, journal: JournalReader) 
         yield Problem(f"it did not end: {info.state}; {step}undo it with rollback {info.id}", info.id)
     if not has_header(restore_dir):
         yield Problem("it cannot be read; the journal tells what it said", f"{restore_dir / 'restore.json'}")
+
+
+def _of_strangers(
+    journal: JournalReader, target: Target, info: RestoreInfo, strangers: Sequence[str]
+) -> tuple[list[Problem], list[str]]:
+    """Return what is wrong with collections that are not those that the restore wrote to, and notes on them.
+
+    A restore that did not end, or was undone, may lack what it made; one that was undone wholly needs none of its
+    collections any more, if this is the database that it wrote to.
+    """
+    gone = set() if info.state is State.DONE else set(journal.created)
+    names = [shown(name) for name in strangers if shown(name) not in gone]
+    whole = info.state is State.ROLLED_BACK and not info.counts.get("skipped")
+    if whole and not is_another_database(target, info):
+        return [], [f"{name} is not the collection that {info.id} wrote to, of which all is undone" for name in names]
+    what = f"it is not the collection that the restore wrote to ({info.database})"
+    return [Problem(what, f"{target.label}/{name}") for name in names], []
 
 
 def _of_what_it_made(

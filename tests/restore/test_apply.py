@@ -7,6 +7,7 @@ import random
 import resource
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -383,9 +384,47 @@ class TestMissingCollections:
 
     def test_cannot_be_made_before_anything_is_written(self, bench: Any) -> None:
         plan = bench.plan([{"_id": 1}], structures={"other": structure({"validator": {"$nonsense": 1}})})
-        with pytest.raises(BadInputError, match="other cannot be created"):
+        with pytest.raises(BadInputError, match=r"other cannot be created .*options.*create it by hand"):
             bench.apply(plan)
-        assert bench.raw() == []
+        assert bench.client[bench.name].list_collection_names() == []
+        (info,) = list_restores(bench.restores)
+        assert info.state is State.ROLLED_BACK
+        assert bench.verify(info.id).ok
+        assert bench.rollback(info.id).already
+        bench.client[bench.name].create_collection("other")
+        assert bench.apply(plan).restored == 1
+
+    def test_stay_where_an_error_comes_after_the_first_records(self, bench: Any) -> None:
+        def stop(_: object) -> None:
+            raise BadInputError("the disk was taken out")
+
+        with pytest.raises(BadInputError):
+            bench.apply(bench.plan([{"_id": 1}, {"_id": 2}]), batch=1, emit=stop)
+        (info,) = list_restores(bench.restores)
+        written = len(bench.raw())
+        assert (info.state, written > 0) == (State.INTERRUPTED, True)
+        assert bench.rollback(info.id).reverted == written
+
+    @pytest.mark.parametrize("dry_run", [True, False])
+    @pytest.mark.parametrize("name", ["x" * 300, "a..b", "a.system.b", "system.foo"])
+    def test_under_names_that_no_server_takes_are_refused_beforehand(
+        self, bench: Any, name: str, dry_run: bool
+    ) -> None:
+        selected = [replace(one, collection=name) for one in bench.select([{"_id": 1}])]
+        plan = make_plan(selected, bench.plans, database=bench.name)
+        with pytest.raises(BadInputError, match="--target-collection"):
+            bench.apply(plan, dry_run=dry_run)
+        assert list_restores(bench.restores) == []
+
+    @pytest.mark.parametrize("dry_run", [True, False])
+    @pytest.mark.parametrize("own", ["admin", "config", "local"])
+    def test_in_the_server_s_own_databases_are_refused(self, bench: Any, own: str, dry_run: bool) -> None:
+        plan = bench.plan([{"_id": 1}])
+        bench.uri = bench.uri.replace(bench.name, own)
+        with pytest.raises(BadInputError, match="server's own database"):
+            bench.apply(plan, dry_run=dry_run)
+        assert "things" not in bench.client[own].list_collection_names()
+        assert list_restores(bench.restores) == []
 
     def test_a_capped_collection_keeps_its_order(self, bench: Any) -> None:
         capped = structure({"capped": True, "size": 1_000_000})

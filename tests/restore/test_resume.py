@@ -229,6 +229,21 @@ class TestRefused:
         bench.uri = right
         assert go_on(bench, plan).restored == 30
 
+    @pytest.mark.parametrize("begun", [False, True])
+    def test_another_database_of_which_no_collection_tells(self, bench: Any, begun: bool) -> None:
+        plan = bench.plan([{"_id": 1}])
+        made = bench.apply(plan).restore_id
+        if begun:
+            cut_journal(bench, made, ["collection"])
+        else:
+            (bench.restores / made / "journal.bson").unlink()
+        (info,) = list_restores(bench.restores)
+        info.save(State.INTERRUPTED, {})
+        bench.uri = bench.uri.replace(bench.name, bench.name + "x")
+        with pytest.raises(ConflictError, match="is another database; nothing was changed"):
+            go_on(bench, plan)
+        assert bench.name + "x" not in bench.client.list_database_names()
+
     def test_a_journal_that_was_changed(self, bench: Any) -> None:
         _, planned = things(bench, 60)
         plan = bench.plan(planned, on_conflict=OnConflict.REPLACE)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import bson
@@ -15,6 +17,25 @@ from recovery_nb.restore import OnConflict, State, list_restores, make_plan, res
 from recovery_nb.restore.journal import JournalReader
 
 from .ends import kill_when, stop_after, things
+from .servers import server
+
+VIEW = {"seen": '{"options": {"viewOn": "things", "pipeline": []}, "indexes": []}'}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with server(tmp_path_factory.mktemp("alone")) as running:
+        yield running
+
+
+def cut_before(journal: Path, kind: str) -> None:
+    """Cut a journal before its first entry of a kind: so a process leaves it that is killed then."""
+    data, start = journal.read_bytes(), 0
+    for entry in bson.decode_file_iter(journal.open("rb")):
+        if entry["t"] == kind:
+            break
+        start += len(bson.encode(entry))
+    journal.write_bytes(data[:start])
 
 
 def test_five_thousand_mixed_writes_leave_no_trace(bench: Any) -> None:
@@ -141,13 +162,77 @@ class TestACollectionThatIsNotTheOneWrittenTo:
             bench.rollback(made)
         assert self.values(bench) == ["planned"] * 3
 
-    def test_is_refused_though_a_view_is_the_same(self, bench: Any) -> None:
-        seen = {"seen": '{"options": {"viewOn": "things", "pipeline": []}, "indexes": []}'}
-        made = bench.apply(bench.plan([{"_id": 1}], structures=seen)).restore_id
+    def test_is_left_alone_and_a_view_of_it_is_dropped(self, bench: Any) -> None:
+        made = bench.apply(bench.plan([{"_id": 1}], structures=VIEW)).restore_id
         bench.client[bench.name].things.drop()
         bench.put([{"_id": 1}])
-        with pytest.raises(ConflictError, match=r"things in .* is not that collection"):
+        undone = bench.rollback(made)
+        assert (undone.skipped, undone.dropped, len(bench.raw())) == (1, ["seen"], 1)
+
+
+class TestAnotherDatabase:
+    """One that looks like the database that a restore wrote to, and is not."""
+
+    @pytest.fixture
+    def other(self, bench: Any) -> Iterator[str]:
+        """A database on the same server with the same view and the same empty collection."""
+        name = f"{bench.name}x"
+        database = bench.client[name]
+        database.command({"create": "seen", "viewOn": "things", "pipeline": []})
+        database.create_collection("empty")
+        yield name
+        bench.client.drop_database(name)
+
+    def there(self, bench: Any, name: str) -> set[str]:
+        return set(bench.client[name].list_collection_names()) - {"system.views"}
+
+    @pytest.mark.parametrize("structures", [VIEW, {"empty": ""}, {**VIEW, "empty": ""}], ids=["view", "empty", "both"])
+    def test_keeps_what_looks_like_what_was_made(self, bench: Any, other: str, structures: dict[str, str]) -> None:
+        made = bench.apply(bench.plan([], structures=structures)).restore_id
+        right, bench.uri = bench.uri, bench.uri.replace(bench.name, other)
+        with pytest.raises(ConflictError, match=r"wrote to .*nothing was changed.*--db"):
             bench.rollback(made)
+        assert self.there(bench, other) == {"seen", "empty"}
+        bench.uri = right
+        assert set(bench.rollback(made).dropped) == set(structures)
+        assert self.there(bench, bench.name) == set()
+
+    @pytest.mark.parametrize("gone", [False, True])
+    def test_is_refused_where_the_journal_does_not_tell_what_was_made(self, bench: Any, other: str, gone: bool) -> None:
+        """Of a restore that was killed as it made a collection; and of one that made nothing at all."""
+        made = bench.apply(bench.plan([], structures={"empty": ""})).restore_id
+        cut_before(bench.restores / made / "journal.bson", "created" if gone else "collection")
+        list_restores(bench.restores)[0].save(State.INTERRUPTED, {})
+        bench.uri = bench.uri.replace(bench.name, other)
+        with pytest.raises(ConflictError, match="is another database; nothing was changed"):
+            bench.rollback(made)
+        assert "empty" in self.there(bench, other)
+
+    def test_of_the_same_name_on_another_server_is_known_by_its_views(self, bench: Any, alone: Any) -> None:
+        port, client = alone
+        client[bench.name].command({"create": "seen", "viewOn": "things", "pipeline": []})
+        made = bench.apply(bench.plan([], structures=VIEW)).restore_id
+        bench.uri = f"mongodb://127.0.0.1:{port}/{bench.name}?directConnection=true"
+        with pytest.raises(ConflictError, match=r"seen in .* is not that collection; nothing was changed"):
+            bench.rollback(made)
+        assert "seen" in client[bench.name].list_collection_names()
+
+    def test_of_the_same_name_keeps_what_nothing_tells_apart(self, bench: Any, alone: Any) -> None:
+        port, client = alone
+        client[bench.name].create_collection("empty")
+        made = bench.apply(bench.plan([], structures={"empty": ""})).restore_id
+        cut_before(bench.restores / made / "journal.bson", "collection")
+        list_restores(bench.restores)[0].save(State.INTERRUPTED, {})
+        bench.uri = f"mongodb://127.0.0.1:{port}/{bench.name}?directConnection=true"
+        undone = bench.rollback(made)
+        assert undone.dropped == []
+        assert [note.partition(":")[0] for note in undone.notes] == ["empty was left"]
+        assert client[bench.name].list_collection_names() == ["empty"]
+
+    def test_is_the_same_under_another_address(self, bench: Any) -> None:
+        made = bench.apply(bench.plan([{"_id": 1}], structures=VIEW)).restore_id
+        bench.uri = bench.uri.replace("127.0.0.1", "localhost")
+        assert set(bench.rollback(made).dropped) == {"things", "seen"}
 
 
 class TestALaterRestore:
@@ -257,6 +342,21 @@ def test_views_and_time_series_that_it_made_are_dropped_if_they_hold_nothing(ben
     database.busy.insert_one({"t": datetime(2025, 1, 1, tzinfo=UTC)})
     assert set(bench.rollback(made).dropped) == {"things", "seen", "series"}
     assert database.busy.count_documents({}) == 1
+
+
+def test_what_cannot_be_dropped_is_left_and_said_and_the_rest_goes(bench: Any) -> None:
+    code = bson.encode({"_id": "f", "value": bson.Code("return 1")})
+    selected = [*bench.select([{"_id": 1}]), *bench.select([code], "system.js"), *bench.select([{"_id": 1}], "last")]
+    made = bench.apply(make_plan(selected, bench.plans, database=bench.name)).restore_id
+    undone = bench.rollback(made)
+    assert (undone.reverted, undone.failed, set(undone.dropped)) == (3, 0, {"things", "last"})
+    (note,) = undone.notes
+    assert note.startswith("system.js, which the restore had made, is empty and was left: can't drop system collection")
+    assert bench.client[bench.name].list_collection_names() == ["system.js"]
+    (info,) = list_restores(bench.restores)
+    assert info.state is State.ROLLED_BACK
+    assert bench.verify(made).ok
+    assert bench.rollback(made).already
 
 
 def test_every_session_that_may_have_written_is_known(bench: Any) -> None:

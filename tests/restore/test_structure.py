@@ -12,6 +12,7 @@ import pytest
 from bson import Decimal128, Int64, json_util
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
+from pymongo.errors import InvalidName, OperationFailure
 
 from recovery_nb.errors import BadInputError
 from recovery_nb.records.elements import CODEC, id_element, split
@@ -213,8 +214,12 @@ class TestWhatExists:
             target.create("series", structures(origin)["series"])
 
     def test_options_that_no_server_takes(self, target: Target) -> None:
-        with pytest.raises(BadInputError, match="cannot be created"):
+        with pytest.raises(BadInputError, match=r"cannot be created .* with its backup's options: .*by hand"):
             target.create("things", '{"options": {"capped": true}}')
+
+    def test_a_name_that_no_server_takes_is_not_said_to_be_about_options(self, target: Target) -> None:
+        with pytest.raises(BadInputError, match=r"cannot be created in [^:]*://[^ ]*: .*too long.*--target-collection"):
+            target.create("x" * 300, '{"options": {"capped": true, "size": 4096}}')
 
 
 class TestWhatCanTakeRecords:
@@ -234,6 +239,72 @@ class TestWhatCanTakeRecords:
         for name in ("view", "series", "system.buckets.plain"):
             with pytest.raises(BadInputError):
                 target.check([name], known)
+
+
+class TestNames:
+    """What is refused before anything is written is what the server itself refuses, and the driver."""
+
+    NAMES = ("a", "system", "a.b", "a b", "fs.chunks", "asystem.b", "a.systems.b", "system.js", "a\u00e9", "a\n", "-",
+             ".a", "a.system.b", "a.system.", "system.b", "system.", "a$b", "a\0b")  # fmt: skip
+
+    def taken(self, database: Any, name: str) -> bool:
+        here = database.client[database.name]
+        try:
+            here.command({"create": name})
+        except OperationFailure:
+            return False
+        return True
+
+    def check(self, target: Target, name: str) -> str:
+        """Return what a restore is told of this name; "" if it may have it."""
+        try:
+            target.check([name], {})
+        except BadInputError as error:
+            return str(error)
+        return ""
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_are_refused_as_the_server_refuses_them(self, target: Target, database: Any, name: str) -> None:
+        refused = self.check(target, name)
+        assert (refused == "") == self.taken(database, name)
+        assert refused.isprintable()
+
+    @pytest.mark.parametrize("letter", ["x", "\u00e9"])
+    def test_that_are_too_long_are_told_how_long_they_may_be(self, target: Target, database: Any, letter: str) -> None:
+        size, most = len(letter.encode()), 255 - len(database.name) - 1
+        longest = letter * (most // size)
+        assert self.check(target, longest) == ""
+        assert self.taken(database, longest)
+        longer = longest + letter
+        told = f"it has {len(longer.encode())} bytes, and in {database.name} a server takes {most} at most"
+        assert told in self.check(target, longer)
+        assert len(self.check(target, letter * 100_000)) < 400
+        assert not self.taken(database, longer)
+        with pytest.raises(BadInputError, match="at most"):
+            target.check([], {longer: ""})
+        target.check([], {longer: '{"options": {"viewOn": "things", "pipeline": []}}'})
+
+    def test_of_a_time_series_may_be_as_long_and_its_buckets_longer(self, target: Target, database: Any) -> None:
+        longest, text = "x" * (255 - len(database.name) - 1), '{"options": {"timeseries": {"timeField": "t"}}}'
+        target.check([f"system.buckets.{longest}"], {longest: text})
+        assert target.create(longest, text)
+        record = bson.encode({"_id": bson.ObjectId("659200805b65e99308609c0d"), "control": {
+            "version": 1, "min": {"t": START}, "max": {"t": START}}, "data": {"t": {"0": START}}})  # fmt: skip
+        change = Change(id_element(record) or b"", None, record)
+        assert exchange(target, f"system.buckets.{longest}", [change]) == [Verdict(Outcome.DONE)]
+
+    @pytest.mark.parametrize("name", ["a.", "a..b", "\udc80"])
+    def test_that_the_driver_does_not_open_are_refused(self, target: Target, name: str) -> None:
+        assert "cannot be a collection's name" in self.check(target, name)
+        here = target.database
+        with pytest.raises((InvalidName, UnicodeEncodeError)):
+            here[name].find_one()
+
+    def test_that_the_server_has_taken_are_not_refused(self, database: Any) -> None:
+        name = "x" * (255 - len(database.name) - 1)
+        database.client[database.name].create_collection(name)
+        with Target(database.uri) as target:
+            target.check([name], {})
 
 
 @pytest.mark.parametrize(

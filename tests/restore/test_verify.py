@@ -79,6 +79,31 @@ def test_a_collection_that_was_made_anew_is_named(bench: Any, restored: str) -> 
     assert problem.where.endswith("/things")
 
 
+class TestACollectionMadeAnewAfterTheRollback:
+    @pytest.fixture
+    def remade(self, bench: Any, restored: str) -> str:
+        bench.rollback(restored)
+        bench.client[bench.name].drop_collection("things")
+        bench.put([{"_id": 1}])
+        return restored
+
+    def test_is_no_problem_and_is_noted(self, bench: Any, remade: str) -> None:
+        found = bench.verify(remade)
+        assert (found.ok, found.problems) == (True, ())
+        assert found.notes == (f"things is not the collection that {remade} wrote to, of which all is undone",)
+
+    def test_is_a_problem_if_it_was_not_wholly_rolled_back(self, bench: Any, restored: str) -> None:
+        bench.client[bench.name].things.update_one({"_id": 1}, {"$set": {"v": "theirs"}})
+        assert bench.rollback(restored).skipped == 1
+        bench.client[bench.name].drop_collection("things")
+        bench.put([{"_id": 1}])
+        assert [one.where.rpartition("/")[2] for one in bench.verify(restored).problems] == ["things"]
+
+    def test_does_not_vouch_for_another_database(self, bench: Any, remade: str) -> None:
+        bench.uri = bench.uri.replace(bench.name, f"{bench.name}x")
+        assert not bench.verify(remade).ok
+
+
 class TestWhatItMade:
     """Collections that were missing: their options and indexes are the restore's, too."""
 
@@ -149,6 +174,82 @@ class TestWhatItMade:
             ("series", "its expireAfterSeconds is not as it was restored"),
             ("ring", "its max is not as it was restored"),
         ]
+
+    def test_had_defaults_that_are_as_much_a_part_of_it(self, bench: Any) -> None:
+        """What was not told was in force all the same."""
+        database = bench.client[bench.name]
+        made = self.plain(bench)
+        assert self.problems(bench, made) == []
+        database.command("collMod", "off", validationLevel="off")
+        database.command("collMod", "warned", validationAction="warn")
+        database.command("collMod", "ring", cappedMax=3)
+        database.command("collMod", "series", timeseries={"granularity": "hours"})
+        database.command("collMod", "series", expireAfterSeconds=1)
+        database.command("collMod", "images", changeStreamPreAndPostImages={"enabled": True})
+        database.command("collMod", "things", index={"name": "hides", "hidden": True})
+        database.command("collMod", "things", index={"name": "expires", "expireAfterSeconds": 1})
+        database.command("collMod", "things", index={"name": "refuses", "prepareUnique": True})
+        assert sorted(self.problems(bench, made)) == [
+            ("images", "its changeStreamPreAndPostImages is not as it was restored"),
+            ("off", "its validationLevel is not as it was restored"),
+            ("ring", "its max is not as it was restored"),
+            ("series", "its expireAfterSeconds is not as it was restored"),
+            ("series", "its timeseries is not as it was restored"),
+            ("things", "its index expires is not as it was restored"),
+            ("things", "its index hides is not as it was restored"),
+            ("things", "its index refuses is not as it was restored"),
+            ("warned", "its validationAction is not as it was restored"),
+        ]
+
+    def test_has_its_defaults_told_or_not(self, bench: Any) -> None:
+        """The server says of some that they are so by default, of others nothing: either is as it was."""
+        database = bench.client[bench.name]
+        made = self.plain(bench)
+        database.command("collMod", "off", validationLevel="strict", validationAction="error")
+        database.command("collMod", "images", changeStreamPreAndPostImages={"enabled": True})
+        database.command("collMod", "images", changeStreamPreAndPostImages={"enabled": False})
+        database.command("collMod", "ring", cappedMax=0)
+        database.command("collMod", "things", index={"name": "hides", "hidden": True})
+        database.command("collMod", "things", index={"name": "hides", "hidden": False})
+        assert self.problems(bench, made) == []
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {"unique": True},
+            {"sparse": True},
+            {"partialFilterExpression": {"n": {"$gt": 0}}},
+            {"collation": {"locale": "en"}},
+        ],
+        ids=str,
+    )
+    def test_has_an_index_of_that_name_that_is_more(self, bench: Any, more: dict[str, Any]) -> None:
+        made = self.plain(bench)
+        things = bench.client[bench.name].things
+        things.drop_index("hides")
+        things.create_index("h", name="hides", **more)
+        assert self.problems(bench, made) == [("things", "its index hides is not as it was restored")]
+
+    def plain(self, bench: Any) -> str:
+        """A restore that made collections of every kind with as little as there can be told."""
+        indexes = [{"v": 2, "key": {name[0]: 1}, "name": name} for name in ("hides", "expires", "refuses")]
+        indexes += [
+            {"v": 2, "key": {"k": 1}, "name": "sparing", "sparse": False, "unique": False, "hidden": False},
+            {"v": 2, "key": {"z": 1}, "name": "never", "expireAfterSeconds": {"$numberDouble": "NaN"}},
+            {"v": 2, "key": {"y": 1}, "name": "seconds", "expireAfterSeconds": {"$numberDouble": "3.7"}},
+            {"v": 2, "key": {"c": 1}, "name": "simple", "collation": {"locale": "simple"}},
+        ]
+        structures = {
+            "things": json.dumps({"options": {}, "indexes": indexes}),
+            "off": '{"options": {"validator": {"n": 1}}}',
+            "warned": '{"options": {"validator": {"n": 1}, "validationLevel": "strict"}}',
+            "ring": '{"options": {"capped": true, "size": 4000}}',
+            "series": '{"options": {"timeseries": {"timeField": "t"}}}',
+            "images": '{"options": {"changeStreamPreAndPostImages": {"enabled": false}}}',
+        }
+        result = bench.apply(bench.plan([{"_id": 1}], structures=structures))
+        assert result.errors == []
+        return str(result.restore_id)
 
     def test_goes_with_the_rollback(self, bench: Any, made: str) -> None:
         bench.client[bench.name].things.drop_index("both")
