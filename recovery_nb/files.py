@@ -5,10 +5,54 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["sync_file", "sync_folder", "write_json", "write_whole"]
+from recovery_nb.errors import RecoveryError
+
+__all__ = ["scratch", "sync_file", "sync_folder", "write_json", "write_whole", "writing"]
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Let what stops the writing of a file name the file: libraries tell what is wrong and not where.
+
+    Args:
+        path: The file.
+
+    Raises:
+        RecoveryError: It cannot be written. One that is raised within stays as it is.
+    """
+    try:
+        yield
+    except RecoveryError:
+        raise  # a connection that fails is an `OSError`, too
+    except OSError as error:
+        # Arrow packs the system's words in its own, and gives the number.
+        reason = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
+        raise RecoveryError(
+            f"cannot write {path}: {reason}", hint="free some space there, or mend its permissions and limits"
+        ) from error
+
+
+@contextmanager
+def scratch(what: str) -> Iterator[None]:
+    """Let what stops the use of a temporary file of SQLite say what it is for, and where room is needed.
+
+    Args:
+        what: What is kept in it.
+
+    Raises:
+        RecoveryError: It cannot be used.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise RecoveryError(
+            f"the temporary file of {what} cannot be used: {error}", hint="free some space in TMPDIR"
+        ) from error
 
 
 def sync_file(path: Path) -> None:

@@ -156,6 +156,8 @@ def _depth(source: FileSource) -> int:
 
 def _held_to_its_manifest(entry: SourceEntry) -> tuple[SourceEntry, list[BadInputError]]:
     """Return a source without what its backup's manifest proves to be another collection's, and what it doubts."""
+    if entry.kind not in (Kind.DUMP, Kind.BSON):
+        return entry, []
     whole = entry.kind is Kind.DUMP
     doubts = {name: one for name, one in doubted(entry.path).items() if whole or not name or name in entry.collections}
     if not doubts:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
+from recovery_nb.backups import doubted
 from recovery_nb.catalog.entry import SourceEntry
 from recovery_nb.catalog.store import Catalog
 from recovery_nb.errors import BadInputError
@@ -63,7 +64,7 @@ def state_at(
 def _base(entries: Sequence[SourceEntry], at: int, database: str) -> tuple[SourceEntry | None, list[str]]:
     """Return the newest backup of the database that was taken before, and what is to be said of the choice.
 
-    A whole dump comes before a single collection's file.
+    A whole dump comes before a single collection's file, and one that is as it was backed up before any that is not.
 
     Raises:
         BadInputError: Every backup of it was taken later.
@@ -71,29 +72,43 @@ def _base(entries: Sequence[SourceEntry], at: int, database: str) -> tuple[Sourc
     backups = [entry for entry in entries if entry.typing is Typing.FULL and entry.taken_from != AS_OF]
     of_it = [entry for entry in backups if entry.kind in _DUMPS and entry.origin == database]
     of_it = of_it or [entry for entry in backups if entry.kind is Kind.BSON]
-    before = [entry for entry in of_it if _taken(entry) <= at]
+    before = sorted((entry for entry in of_it if _taken(entry) <= at), key=_taken, reverse=True)
     if of_it and not before:
         first = min(of_it, key=_taken)
         raise BadInputError(
             f"{first.path} was taken at {_when(first)} ({first.taken_from}), which is later than --as-of",
             hint="name an older backup, or only the oplog",
         )
-    base = max(before, key=_taken, default=None)
+    doubts: dict[str, str] = {}
+    base = next((entry for entry in before if not doubts.setdefault(entry.id, _doubt(entry))), None)
+    base = base or next(iter(before), None)
     notes = [f"its base is {base.path}, of {_when(base)} ({base.taken_from})"] if base else []
+    if base and doubts[base.id]:
+        notes.append(f"that base is not as it was backed up, so records of that state may be wrong: {doubts[base.id]}")
     notes += [
-        f"not used for that state: {entry.path}, {_why_not(entry, database)}"
+        f"not used for that state: {entry.path}, {_why_not(entry, database, doubts.get(entry.id, ''))}"
         for entry in entries
         if entry is not base and entry.kind is not Kind.OPLOG
     ]
     return base, notes
 
 
-def _why_not(entry: SourceEntry, database: str) -> str:
+def _doubt(entry: SourceEntry) -> str:
+    """Return why a base may hold what the database never did, "" for nothing: backups are hashed as they are now."""
+    whole = entry.kind is Kind.DUMP
+    found = doubted(entry.path) if whole or entry.kind is Kind.BSON else {}
+    for name, one in found.items():
+        if whole or not name or name in entry.collections:
+            return one.reason
+    return f"the checksum of {entry.path} does not hold" if entry.checksum_ok is False else ""
+
+
+def _why_not(entry: SourceEntry, database: str, doubt: str) -> str:
     if entry.kind in _DUMPS and entry.origin != database:
         return f"which is of a database called {entry.origin or 'nothing'}, and not {database}"
     if entry.kind not in (*_DUMPS, Kind.BSON):
         return f"which, as {entry.kind.value}, can be no base"
-    return f"of {_when(entry)}"
+    return f"of {_when(entry)}" + (f", which is not as it was backed up: {doubt}" if doubt else "")
 
 
 def _when(entry: SourceEntry) -> str:

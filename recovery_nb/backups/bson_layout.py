@@ -14,7 +14,7 @@ from bson import json_util
 
 from recovery_nb._version import __version__
 from recovery_nb.backups.files import HashedFile, write_whole
-from recovery_nb.backups.job import Job
+from recovery_nb.backups.job import Job, Written
 from recovery_nb.backups.manifest import MANIFEST, VERSION, CollectionEntry, FileEntry, Manifest, render
 from recovery_nb.backups.sink import Sink
 from recovery_nb.backups.structure import Structure, kind_of, stored_name
@@ -24,12 +24,8 @@ from recovery_nb.sources.dump.names import file_stem
 __all__ = ["write"]
 
 
-def write(job: Job, partial: Path) -> tuple[Path, dict[str, CollectionEntry]]:
-    """Write the backup into the folder `partial`, each file to the disk and read back from there.
-
-    Returns:
-        What is to get the final name, and what it holds by collection.
-    """
+def write(job: Job, partial: Path) -> Written:
+    """Write the backup into the folder `partial`, each file to the disk and read back from there."""
     folder = partial / job.database.name
     folder.mkdir(mode=0o700)
     written: list[HashedFile] = []
@@ -72,7 +68,7 @@ def write(job: Job, partial: Path) -> tuple[Path, dict[str, CollectionEntry]]:
     write_whole(partial / MANIFEST, render(manifest))
     sync_folder(folder)
     sync_folder(partial)
-    return partial, contents
+    return Written(partial, contents)
 
 
 def _write_records(job: Job, collection: str, path: Path) -> tuple[Sink, int]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from recovery_nb.backups.files import hash_file
 from recovery_nb.backups.folder_check import faults, file_names
-from recovery_nb.backups.manifest import FORMAT, MANIFEST, load
+from recovery_nb.backups.manifest import MANIFEST, load
+from recovery_nb.backups.ours import backup_root
 from recovery_nb.errors import BadInputError
 
 __all__ = ["Doubt", "RecordsFile", "doubted", "records_files"]
@@ -74,7 +74,7 @@ def doubted(folder: Path) -> dict[str, Doubt]:
     Returns:
         By collection, why what is read of it is not what was written. Under "" is what speaks against all of them.
     """
-    root = _root(folder)
+    root = backup_root(folder)
     if root is None:
         return {}
     try:
@@ -99,15 +99,15 @@ def records_files(folder: Path) -> dict[str, RecordsFile] | None:
 
     Returns:
         By the name that it has as a member of the dump, every file of records that the manifest knows. None where
-        there is no manifest of ours, or it is not as it was written: then it tells nothing.
+        there is no manifest of ours.
+
+    Raises:
+        BadInputError: The manifest is not as it was written, or a newer version wrote it: it vouches for nothing.
     """
-    root = _root(folder)
-    try:
-        manifest = load(root / MANIFEST) if root else None
-    except BadInputError:
-        return None  # the scan says so
-    if root is None or manifest is None:
+    root = backup_root(folder)
+    if root is None:
         return None
+    manifest = load(root / MANIFEST)
     collections = {entry.file: name for name, entry in manifest.collections.items()}
     return {
         member: RecordsFile(
@@ -117,18 +117,3 @@ def records_files(folder: Path) -> dict[str, RecordsFile] | None:
         for member, name in file_names(manifest).items()
         if name in manifest.files
     }  # fmt: skip
-
-
-def _root(folder: Path) -> Path | None:
-    """Return the backup of ours that a folder or a file is, or lies in; None for any other."""
-    start = folder.parent if folder.is_file() else folder
-    return next((one for one in (start, start.parent) if _is_ours(one / MANIFEST)), None)
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether a manifest is that of a backup, as far as it can be read: the case's other copies have one, too."""
-    try:
-        content = path.read_bytes() if path.is_file() else b""
-        return FORMAT.encode() in content or json.loads(content)["format"] == FORMAT
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from recovery_nb.backups.capped import one_moment, read_in
+from recovery_nb.backups.manifest import CollectionEntry
 from recovery_nb.backups.sink import Packing
 from recovery_nb.events import Emit, Event
 from recovery_nb.sources.mongodb import Database, Snapshot
 
-__all__ = ["Job"]
+__all__ = ["Job", "Written"]
 
 _APART = "capped: read at a moment of its own, after that of the others"
 _LOOSE = "capped: read after the others, and not at one moment"
+
+
+class Written(NamedTuple):
+    """What came of a job, before it has its final name.
+
+    Attributes:
+        path: What is to get that name.
+        contents: What it holds, by collection.
+        notes: What its reader must know, a line each.
+    """
+
+    path: Path
+    contents: dict[str, CollectionEntry]
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from pathlib import Path
 import orjson
 
 from recovery_nb._version import __version__
-from recovery_nb.backups.job import Job
+from recovery_nb.backups.job import Job, Written
 from recovery_nb.backups.manifest import CollectionEntry
+from recovery_nb.backups.unkept import unkept, unkept_note, unkept_stated
 from recovery_nb.files import sync_folder
 from recovery_nb.records.extended_json import to_json
 
@@ -31,13 +32,11 @@ def sorted_compact(text: str) -> bytes:
         return json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def write(job: Job, partial: Path) -> tuple[Path, dict[str, CollectionEntry]]:
+def write(job: Job, partial: Path) -> Written:
     """Write the backup as a file in the folder `partial`, to the disk and read back from there.
 
-    A time-series is written by its measurements; views are left out.
-
-    Returns:
-        What is to get the final name, and what it holds by collection.
+    A time-series is written by its measurements; views are left out. What else is lost is noted, and stated in the
+    file's metadata.
     """
     checksum = hashlib.sha256(b"{")
     contents: dict[str, CollectionEntry] = {}
@@ -62,14 +61,17 @@ def write(job: Job, partial: Path) -> tuple[Path, dict[str, CollectionEntry]]:
             file.write([b"\n]"])
             checksum.update(b"]")
         checksum.update(b"}")
+        lost = unkept(job.database, job.entries, {name: content.records for name, content in contents.items()})
+        # What vouches for the file comes last: there a reader looks for it.
         metadata = {
+            "not_kept": unkept_stated(lost),
             "total_records": sum(content.records for content in contents.values()),
             "exported_by": f"recovery_nb {__version__}",
             "checksum": checksum.hexdigest(),
         }
         file.write([b'\n}, "metadata": ' + _dumps(metadata) + b"}\n"])
     sync_folder(partial)
-    return file.file.path, contents
+    return Written(file.file.path, contents, unkept_note(lost))
 
 
 def _dumps(value: object) -> bytes:

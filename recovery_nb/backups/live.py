@@ -9,14 +9,14 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Any
 
 from recovery_nb.backups.findings import Findings, id_text
 from recovery_nb.backups.folder_check import file_names
 from recovery_nb.backups.manifest import Manifest
 from recovery_nb.backups.structure import JAVASCRIPT, Structure, stored_name
-from recovery_nb.errors import RecoveryError
+from recovery_nb.files import scratch
 from recovery_nb.records.batch import RecordBatch, Ref
 from recovery_nb.records.elements import InvalidRecordError, build, id_element
 from recovery_nb.records.keys import canonical
@@ -157,7 +157,7 @@ class _Table:
     """The keys and fingerprints of both sides, in a file."""
 
     def __enter__(self) -> _Table:
-        with _explained():
+        with scratch("the comparison"):
             self._db = sqlite3.connect("")
             self._db.executescript(_SCHEMA)
         return self
@@ -171,17 +171,17 @@ class _Table:
             (batch.collection, _key(record), _print(record), batch.member, offset, length)
             for record, offset, length in zip(batch.records, batch.offsets, batch.lengths, strict=True)
         )
-        with _explained():
+        with scratch("the comparison"):
             self._db.executemany("INSERT INTO kept VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def index(self) -> None:
         """Make the records of the backup quick to find: there are all of them now."""
-        with _explained():
+        with scratch("the comparison"):
             self._db.executescript("CREATE INDEX kept_by_key ON kept (collection, key)")
 
     def take_live(self, batches: Iterable[list[bytes]]) -> None:
         """Take the records of a collection of the database, in place of those of the one before."""
-        with _explained():
+        with scratch("the comparison"):
             self._db.executescript("DROP INDEX IF EXISTS live_by_key; DELETE FROM live;")
             for records in batches:
                 rows = ((_key(record), _id(record), _print(record)) for record in records)
@@ -190,17 +190,7 @@ class _Table:
 
     def rows(self, sql: str, collection: str) -> Iterator[list[Any]]:
         """Yield the rows of a query, a thousand at a time."""
-        with _explained():
+        with scratch("the comparison"):
             found = self._db.execute(sql, (collection,))
             while rows := found.fetchmany(_AT_ONCE):
                 yield rows
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise RecoveryError(
-            f"the temporary file of the comparison cannot be used: {error}", hint="free some space in TMPDIR"
-        ) from None

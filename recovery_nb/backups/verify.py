@@ -9,6 +9,7 @@ from recovery_nb.backups import folder_check
 from recovery_nb.backups.findings import Findings
 from recovery_nb.backups.live import compare_live
 from recovery_nb.backups.manifest import MANIFEST
+from recovery_nb.backups.ours import is_backup
 from recovery_nb.errors import BadInputError, DamagedSourceError, RecoveryError
 from recovery_nb.events import Emit, silent
 from recovery_nb.sources.archive.source import ArchiveSource
@@ -56,7 +57,7 @@ def verify_backup(path: Path, *, tree: Tree | None = None, live: str = "", emit:
     """
     findings, tree = Findings(str(path), emit), tree or Tree()
     try:
-        if (path / MANIFEST).is_file() or (path / MANIFEST).is_symlink():
+        if is_backup(path):
             manifest, source = folder_check.verify_folder(path, findings, tree=tree)
             if live and source:
                 compare_live(source, manifest, live, findings)

@@ -54,6 +54,7 @@ class BackupResult:
         seconds: How long it took.
         compression: How its files are packed.
         recipients: To how many keys they are encrypted; 0 where they are not.
+        notes: What the layout does not keep of this database, a line each.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class BackupResult:
     seconds: float
     compression: Compression = "none"
     recipients: int = 0
+    notes: Sequence[str] = ()
 
     @property
     def summary(self) -> dict[str, object]:
@@ -79,6 +81,7 @@ class BackupResult:
             "one point in time": "yes" if self.consistent else "no",
             "compression": self.compression,
             "encrypted": f"with age, to {self.recipients:,} keys" if self.recipients else "no",
+            **({"not kept": "; ".join(self.notes)} if self.notes else {}),
         }
 
     def _repr_html_(self) -> str:
@@ -138,8 +141,9 @@ def write_backup(
         name = f"{prefix}_{taken_at:%Y%m%d_%H%M%S}" + (f".json{packing.ending}" if layout == "json" else "")
         with staging(folder, name) as partial:
             write = json_layout.write if layout == "json" else bson_layout.write
-            staged, contents = write(job, partial)
-            path = publish(staged, folder, name)
+            written = write(job, partial)
+            path = publish(written.path, folder, name)
+    contents = written.contents
     return BackupResult(
         path=path,
         collections={name: content.records for name, content in contents.items()},
@@ -151,6 +155,7 @@ def write_backup(
         seconds=time.monotonic() - began,
         compression=compression,
         recipients=len(packing.recipients),
+        notes=tuple(written.notes),
     )
 
 

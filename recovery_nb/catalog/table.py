@@ -7,6 +7,7 @@ from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recovery_nb.files import writing
 from recovery_nb.records.elements import InvalidRecordError, elements, id_element
 from recovery_nb.records.keys import DEFAULT_KEY, canonical, key_of
 
@@ -99,15 +101,19 @@ class FingerprintTable:
     Attributes:
         rows: How many records were added.
         keyless: How many of them have no `_id`, by collection.
+
+    Raises:
+        RecoveryError: The file cannot be written; also by `add`, and at the end of its context.
     """
 
     def __init__(self, path: Path, *, key: Callable[[str], Sequence[str]] = lambda _: DEFAULT_KEY) -> None:
         self._path, self._key = path, key
         self._beside = path.with_name(f".{path.name}.partial")
-        self._writer = pq.ParquetWriter(
-            self._beside, TABLE, compression="none", use_dictionary=["collection", "member", "inferred"],
-            write_statistics=False,
-        )  # fmt: skip
+        with writing(path):
+            self._writer = pq.ParquetWriter(
+                self._beside, TABLE, compression="none", use_dictionary=["collection", "member", "inferred"],
+                write_statistics=False,
+            )  # fmt: skip
         self._waiting: list[pa.RecordBatch] = []
         self._rows_waiting = 0
         # Parquet is written without the interpreter's lock: beside the hashing. Small tables start no thread.
@@ -123,17 +129,22 @@ class FingerprintTable:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if self._written:
-                self._written.result()
-            if self._waiting:
-                self._write(self._waiting)
+            if kind is None:
+                self._finish()
         finally:
             self._writing.shutdown()
-            self._writer.close()
-        if kind is None:
-            self._beside.replace(self._path)
-        else:
+            with suppress(OSError):  # what was raised first is what is wrong
+                self._writer.close()
             self._beside.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        if self._written:
+            self._written.result()
+        if self._waiting:
+            self._write(self._waiting)
+        with writing(self._path):
+            self._writer.close()
+            self._beside.replace(self._path)
 
     def add(
         self,
@@ -186,7 +197,8 @@ class FingerprintTable:
             self._waiting, self._rows_waiting = [], 0
 
     def _write(self, batches: list[pa.RecordBatch]) -> None:
-        self._writer.write_table(pa.Table.from_batches(batches, TABLE).combine_chunks())
+        with writing(self._path):
+            self._writer.write_table(pa.Table.from_batches(batches, TABLE).combine_chunks())
 
 
 def well_formed(record: bytes, *, whole: bool = False) -> str:

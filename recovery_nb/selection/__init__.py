@@ -7,7 +7,7 @@ from recovery_nb.selection.choosing import select
 from recovery_nb.selection.loading import planned_bytes
 from recovery_nb.selection.picking import RESTORABLE
 from recovery_nb.selection.query import read_query
-from recovery_nb.selection.structures import collection_options, structures
+from recovery_nb.selection.structures import collection_options, structure_notes, structures
 
 __all__ = [
     "RESTORABLE",
@@ -18,5 +18,6 @@ __all__ = [
     "read_keys",
     "read_query",
     "select",
+    "structure_notes",
     "structures",
 ]

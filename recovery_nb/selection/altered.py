@@ -3,24 +3,28 @@
 Three of four altered bytes in plain BSON still decode, to a record that never was. Only the manifest of a backup tells
 that there is one, and of plain BSON not where: its checksum is of the whole file. So all that the file holds waits for
 the analyst, but for what is proved in another way: damage was found that explains the difference, and is elsewhere; or
-another source holds the same bytes.
+another source holds the same bytes. Where the manifest itself is not as it was written, nothing vouches for any file;
+and a state at a time is no better than the backup that is its base.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from recovery_nb.backups.compression import FRAME_BYTES
-from recovery_nb.backups.doubt import RecordsFile, records_files
+from recovery_nb.backups.doubt import Doubt, RecordsFile, doubted, records_files
+from recovery_nb.backups.manifest import MANIFEST
 from recovery_nb.catalog.entry import DamageEntry, SourceEntry
 from recovery_nb.compare.result import Comparison
-from recovery_nb.errors import RecoveryError
+from recovery_nb.errors import BadInputError
+from recovery_nb.files import scratch
 from recovery_nb.records.batch import MAX_RECORD_BYTES
 from recovery_nb.selection.picking import Row
-from recovery_nb.sources.base import Kind
+from recovery_nb.sources.base import AS_OF, Kind
 
 __all__ = ["Altered"]
 
@@ -61,7 +65,8 @@ class Altered:
 
     def __init__(self, comparison: Comparison) -> None:
         self._comparison = comparison
-        self._backups: dict[str, dict[str, RecordsFile] | None] = {}
+        self._backups: dict[str, dict[str, RecordsFile] | BadInputError | None] = {}
+        self._bases: dict[str, dict[str, Doubt]] = {}
         self._suspicions: dict[tuple[str, str, str], _Suspicion] = {}
         self._sound: sqlite3.Connection | None = None
 
@@ -89,9 +94,13 @@ class Altered:
 
     def _suspicion(self, source: str, member: str, given: str) -> _Suspicion:
         entry = self._comparison.sources[source]
+        if entry.taken_from == AS_OF:
+            return self._suspicion_of_state(entry, given)
         files = self._files(entry)
         if files is None:
             return _Suspicion()
+        if isinstance(files, BadInputError):
+            return _Suspicion(_held(f"nothing vouches for its file: {files.message}"))
         name = member or entry.path.name
         file = files.get(name) or next((one for one in files.values() if Path(one.name).name == name), None)
         if file is None:
@@ -103,10 +112,24 @@ class Altered:
             return _Suspicion()
         return _Suspicion(_held(f"{file.name} does not agree with its manifest"), spans)
 
-    def _files(self, entry: SourceEntry) -> dict[str, RecordsFile] | None:
+    def _suspicion_of_state(self, entry: SourceEntry, given: str) -> _Suspicion:
+        """Return what is suspected of a collection of a state: what is of its base, whatever came after it."""
+        if entry.id not in self._bases:
+            base = _base_of(entry.path)
+            self._bases[entry.id] = doubted(base) if base else {}
+        doubts = self._bases[entry.id]
+        # One that the state does not have may have got another name since.
+        named = doubts.get(given) or next((one for name, one in doubts.items() if name not in entry.collections), None)
+        return _Suspicion(_held(f"the base of its state is not as it was backed up: {named.reason}") if named else "")
+
+    def _files(self, entry: SourceEntry) -> dict[str, RecordsFile] | BadInputError | None:
+        """Return what a manifest says of the files of a source, or why it says nothing; None where there is none."""
         if entry.id not in self._backups:
             is_of_one = entry.kind in (Kind.DUMP, Kind.BSON)
-            self._backups[entry.id] = records_files(entry.path) if is_of_one else None
+            try:
+                self._backups[entry.id] = records_files(entry.path) if is_of_one else None
+            except BadInputError as error:
+                self._backups[entry.id] = error
         return self._backups[entry.id]
 
     def _is_elsewhere(self, row: Row) -> bool:
@@ -114,22 +137,27 @@ class Altered:
         if len(self._comparison.sources) == 1:
             return False
         ask = "SELECT 1 FROM sound WHERE fingerprint = ? AND collection = ?"
-        try:
+        with scratch("sound records"):
             self._sound = self._sound or self._gathered()
             return self._sound.execute(ask, (row["fingerprint"], row["collection"])).fetchone() is not None
-        except sqlite3.Error as error:
-            raise RecoveryError(
-                f"the temporary file of sound records cannot be used: {error}", hint="free some space in TMPDIR"
-            ) from error
 
     def _gathered(self) -> sqlite3.Connection:
         """Return the fingerprints of all candidates that are not in doubt."""
         table = sqlite3.connect("", check_same_thread=False)
         table.executescript(_SCHEMA)
-        sound = (one for one in self._comparison.candidates() if not self._doubt(one))
+        sound = (one for one in self._comparison.versions() if not self._doubt(one))
         values = ((one["fingerprint"], one["collection"]) for one in sound)
         table.executemany("INSERT OR IGNORE INTO sound VALUES (?, ?)", values)
         return table
+
+
+def _base_of(state: Path) -> Path | None:
+    """Return the backup that a state was put together from, as its manifest names it; None where it names none."""
+    try:
+        base = json.loads((state.parent / MANIFEST).read_bytes())["base"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return Path(base) if isinstance(base, str) else None
 
 
 def _in_doubt(file: RecordsFile, damage: Sequence[DamageEntry], entry: SourceEntry) -> Sequence[tuple[int, int]] | None:

@@ -123,7 +123,7 @@ class Picker:
         found: _Alternatives = {choice: {} for choice in wanted}
         if not wanted:
             return found
-        for row in comparison.candidates():
+        for row in comparison.versions():
             for choice in keys.find(row["collection"], row["key"]):
                 if choice in ids and ids[choice] in ("", row["source"]) and choice.offset in (-1, row["offset"]):
                     found[choice].setdefault((row["collection"], row["key_bytes"]), []).append(row)

@@ -10,7 +10,7 @@ from bson.raw_bson import RawBSONDocument
 from recovery_nb.compare.resolve import series_of
 from recovery_nb.compare.result import Comparison
 from recovery_nb.compare.series import Series, identities
-from recovery_nb.errors import RecoveryError
+from recovery_nb.files import scratch
 from recovery_nb.records.elements import InvalidRecordError, build, elements
 from recovery_nb.selection.loading import Loaded
 from recovery_nb.selection.structures import collection_options
@@ -116,15 +116,11 @@ class BucketCheck:
         """Return how many measurements another source's bucket brings already; note those of this one if none."""
         if self._taken is None:
             return 0
-        try:
+        with scratch("measurements"):
             ask = "SELECT 1 FROM taken WHERE measurement = ? AND source <> ?"
             twice = sum(1 for name in names if self._taken.execute(ask, (name, source)).fetchone())
             if not twice:
                 self._taken.executemany("INSERT OR IGNORE INTO taken VALUES (?, ?)", [(name, source) for name in names])
-        except sqlite3.Error as error:
-            raise RecoveryError(
-                f"the temporary file of measurements cannot be used: {error}", hint="free some space in TMPDIR"
-            ) from error
         return twice
 
 

@@ -12,9 +12,13 @@ from bson.json_util import JSONMode, JSONOptions
 
 from recovery_nb.compare.resolve import series_of
 from recovery_nb.compare.result import Comparison
+from recovery_nb.restore.plan import Action, Plan
 from recovery_nb.sources.mongodb import Database
 
-__all__ = ["collection_options", "structures"]
+__all__ = ["collection_options", "structure_notes", "structures"]
+
+_SHOWN = 20
+"""How many collections a note names."""
 
 _CANONICAL = JSONOptions(
     json_mode=JSONMode.CANONICAL, tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO
@@ -68,3 +72,28 @@ def structures(comparison: Comparison, database: Database, *, only: Collection[s
         for name, stated in sorted(_described(comparison).items())
         if name not in there and (wanted is None or name in wanted)
     }
+
+
+def structure_notes(plan: Plan, database: Database) -> list[str]:
+    """Return which collections a plan makes of which no source tells what they were made with.
+
+    Text formats keep no indexes and no options: what was unique, checked or capped is so no more. It is to be asked
+    before the plan is applied.
+
+    Args:
+        plan: The plan.
+        database: The database, as it is before.
+
+    Returns:
+        One line; none where every collection is there, or described.
+
+    Raises:
+        ConnectionFailedError: The database does not answer.
+    """
+    there = database.collections(system=("system.js",))
+    made = {series_of(name) for name, counts in plan.collections.items() if counts.get(Action.INSERT)}
+    bare = sorted(name for name in made - there.keys() - plan.structures.keys() if not name.startswith("system."))
+    if not bare:
+        return []
+    more = f" (and {len(bare) - _SHOWN:,} more)" if len(bare) > _SHOWN else ""
+    return [f"made with no indexes or options, since no source keeps any: {', '.join(bare[:_SHOWN])}{more}"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from recovery_nb.audit import AuditLog
 from recovery_nb.catalog.store import Catalog
 from recovery_nb.compare.result import Comparison
+from recovery_nb.errors import RecoveryError
 from recovery_nb.events import Emit
 from recovery_nb.sources.mongodb import Database
 from recovery_nb.sources.tree import Tree
@@ -70,18 +71,70 @@ class Context:
     def audited(self, action: str, /, **details: object) -> Iterator[dict[str, object]]:
         """Log a verb when it begins and when it ends, with what came of it; a failed one with its reason.
 
+        A verb does not begin where it cannot be logged. Where its end cannot be, the error that ended it is the one
+        that is told: what it says to do next is what matters then.
+
         Args:
             action: The verb.
             **details: What it was called with.
 
         Yields:
             What came of it, for the verb to fill in.
+
+        Raises:
+            RecoveryError: The log cannot be written; where the verb was done, the error says that and what came of it.
         """
         outcome: dict[str, object] = {}
         self.audit.append(f"{action} started", database=self.label, **details)
         try:
             yield outcome
         except BaseException as error:
-            self.audit.append(f"{action} failed", error=str(error) or type(error).__name__)
+            self.failed(action, error)
             raise
-        self.audit.append(f"{action} finished", **outcome)
+        if unlogged := self.logged(f"{action} finished", **outcome):
+            raise RecoveryError(
+                f"{action} was done{_shown(outcome)}, and that it ended is not in the log: {unlogged}",
+                hint="make room there, or mend its permissions",
+                exit_code=3,
+            )
+
+    def failed(self, action: str, error: BaseException, /, **details: object) -> None:
+        """Log why a verb failed; where that cannot be done, the error itself says so, too.
+
+        Args:
+            action: The verb.
+            error: What ended it.
+            **details: What it was called with.
+        """
+        if unlogged := self.logged(f"{action} failed", **details, error=str(error) or type(error).__name__):
+            _add(error, unlogged)
+
+    def logged(self, action: str, /, **details: object) -> str:
+        """Log what was done; return why that cannot be, "" where it was.
+
+        A verb that changes nothing is worth its result without an entry, too; who calls this tells the reason.
+
+        Args:
+            action: What was done.
+            **details: The facts of it.
+        """
+        try:
+            self.audit.append(action, **details)
+        except RecoveryError as error:
+            return error.message
+        return ""
+
+
+def _add(error: BaseException, line: str) -> None:
+    """Add a line to what an error says."""
+    if isinstance(error, RecoveryError):
+        error.message = f"{error.message} ({line})"
+    else:
+        error.add_note(line)
+
+
+def _shown(outcome: Mapping[str, object]) -> str:
+    """Return what came of a verb, as far as it goes on a line."""
+    facts = {name.replace("_", " "): fact for name, fact in outcome.items() if fact and isinstance(fact, str | int)}
+    told = ", ".join(f"{name} {fact:,}" if isinstance(fact, int) else f"{name} {fact}" for name, fact in facts.items())
+    return told and f" ({told})"

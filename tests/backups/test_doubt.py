@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from recovery_nb.backups import doubted, recipients, write_backup
+from recovery_nb.backups import Compression, doubted, recipients, verify_backup, write_backup
 from recovery_nb.backups.doubt import records_files
+from recovery_nb.backups.manifest import load, render
+from recovery_nb.errors import BadInputError
 from recovery_nb.sources.mongodb import Database
 
 from .conftest import public
@@ -82,10 +85,71 @@ def test_each_file_of_records_is_held_against_the_manifest_and_no_description_is
     assert not cut.is_sound(), "a link leads anywhere"
 
 
-def test_no_file_is_held_against_a_manifest_that_was_changed(backup: Path, small: Database, samples: Path) -> None:
+def test_a_manifest_that_was_changed_says_nothing_of_any_file(backup: Path, small: Database, samples: Path) -> None:
     (backup / "manifest.json").write_bytes((backup / "manifest.json").read_bytes() + b" ")
-    assert records_files(backup / small.name) is None
+    with pytest.raises(BadInputError, match="is not as it was written"):
+        records_files(backup / small.name)
     assert records_files(samples / "mongodump" / "shop") is None
+
+
+def test_a_manifest_of_a_newer_version_vouches_for_nothing_that_this_one_can_check(backup: Path) -> None:
+    file = backup / "manifest.json"
+    file.write_bytes(render(load(file).model_copy(update={"version": 9})))
+    assert "a newer recovery_nb" in doubted(backup)[""].reason
+    with pytest.raises(BadInputError, match="a newer recovery_nb"):
+        records_files(backup)
+
+
+BROKEN = (b"", b"{", b"{}", b"[]", b"null", b"\0" * 5000, b"\xff\xfe", b"[" * 100_000, b'{"name": "x"}')
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd", "gzip"])
+def test_where_nothing_is_left_of_a_manifest_its_dump_still_says_that_it_had_one(
+    small: Database, tmp_path: Path, compression: Compression
+) -> None:
+    folder = write_backup(small, tmp_path, compression=compression).path
+    users = next((folder / small.name).glob("users.bson*"))
+    for content in BROKEN:
+        (folder / "manifest.json").write_bytes(content)
+        for place in (folder, folder / small.name, users):
+            assert "nothing vouches for its files" in doubted(place)[""].reason, content[:20]
+            with pytest.raises(BadInputError):
+                records_files(place)
+        assert not verify_backup(folder).ok
+    (folder / "manifest.json").unlink()
+    (folder / "manifest.json").symlink_to("nowhere")
+    assert list(doubted(folder)) == [""]
+
+
+def test_an_encrypted_dump_says_so_to_who_has_no_key(backup: Path, small: Database) -> None:
+    (backup / "manifest.json").write_bytes(b"")
+    assert list(doubted(backup / small.name)) == [""]
+
+
+def test_a_manifest_cut_anywhere_is_doubted_with_or_without_what_the_dump_says(small: Database, tmp_path: Path) -> None:
+    folder = write_backup(small, tmp_path).path
+    whole = (folder / "manifest.json").read_bytes()
+    for end in range(0, len(whole), 97):
+        (folder / "manifest.json").write_bytes(whole[:end])
+        assert list(doubted(folder / small.name)) == [""], end
+    (folder / small.name / "prelude.json").unlink()
+    (folder / "manifest.json").write_bytes(whole.replace(b"recovery_nb.backup", b"another"))
+    assert list(doubted(folder / small.name)) == [""]
+
+
+@pytest.mark.parametrize("dump", ["mongodump", "mongodump-gzip"])
+def test_another_program_s_manifest_beside_a_dump_of_mongodump_is_not_about_it(
+    samples: Path, tmp_path: Path, dump: str
+) -> None:
+    shutil.copytree(samples / dump, tmp_path / "dump")
+    for place in (tmp_path / "dump", tmp_path / "dump" / "shop"):
+        for content in (*BROKEN, b'{"manifest_version": 3, "version": "1", "files": [], "format": "crx"}'):
+            (place / "manifest.json").write_bytes(content)
+            assert doubted(tmp_path / "dump" / "shop") == {}
+            assert doubted(tmp_path / "dump" / "shop" / "users.bson") == {}
+            assert records_files(tmp_path / "dump" / "shop") is None
+    assert verify_backup(tmp_path / "dump" / "shop").ok
+    assert verify_backup(tmp_path / "dump").checked == 1994
 
 
 def test_what_is_no_backup_of_ours_is_not_judged(samples: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -229,6 +230,45 @@ def test_a_file_that_the_manifest_does_not_know_waits(lost: Bench) -> None:
     assert sorted(lost.db.list_collection_names()) == ["a", "b"]
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b"[]"])
+def test_where_the_manifest_is_broken_nothing_vouches_for_any_record(lost: Bench, content: bytes) -> None:
+    folder = backup(lost)
+    a, b = (next(folder.rglob(f"{name}.bson")) for name in "ab")
+    first, second = a.read_bytes(), b.read_bytes()
+    a.write_bytes(second)
+    b.write_bytes(first)
+    (folder / "manifest.json").write_bytes(content)
+    drop(lost)
+    result = restored(lost, folder)
+
+    assert "nothing vouches for its files" in lost.case.scanned.errors[0]
+    assert (held(result), result.restored) == (40, 0)
+    assert [lost.db[name].count_documents({}) for name in "ab"] == [0, 0]
+    assert "is not as it was written" in result.conflicts[0].reason
+
+    restored(lost, folder, keys=[Choice("3", collection="a")])
+    assert list(lost.db.a.find()) == [{"_id": 3, "v": "b-value-03"}]
+
+
+def test_a_broken_manifest_costs_nothing_that_another_source_holds(lost: Bench) -> None:
+    other = lost.dump("other", "a")
+    folder = backup(lost)
+    (folder / "manifest.json").write_bytes(b"")
+    drop(lost)
+    assert held(restored(lost, folder, other)) == 20
+    assert [lost.db[name].count_documents({}) for name in "ab"] == [20, 0]
+
+
+def test_a_manifest_of_another_program_holds_back_nothing_of_a_dump(lost: Bench) -> None:
+    other = lost.dump("other")
+    for content in (b'{"name": "x"}', b"{"):
+        (other / "manifest.json").write_bytes(content)
+        (other.parent / "manifest.json").write_bytes(content)
+        drop(lost)
+        assert held(restored(lost, other)) == 0
+        assert lost.db.a.count_documents({}) == 20
+
+
 def test_what_has_no_manifest_is_taken_as_it_is(lost: Bench) -> None:
     folder = backup(lost)
     alter(folder, "a.bson", b"a-value-07", b"a-valUe-07")
@@ -274,3 +314,70 @@ def test_an_altered_bucket_of_a_time_series_does_not_keep_another_source_s_from_
 
     restored(bench, folder, other)
     assert sorted(one["v"] for one in bench.db.heat.find()) == [f"h{n:02}" for n in range(20)]
+
+
+def moment(bench: Bench) -> str:
+    """The time of the newest entry of the oplog, as `as_of` takes it."""
+    optime = bench.client.admin.command("hello")["lastWrite"]["opTime"]["ts"]
+    return f"{optime.time}:{optime.inc}"
+
+
+def test_a_state_takes_the_newest_base_that_is_as_it_was_backed_up(lost: Bench) -> None:
+    older = backup(lost)
+    lost.db.a.update_one({"_id": 7}, {"$set": {"v": "corrected"}})
+    newer = backup(lost)
+    alter(newer, "a.bson", b"a-value-08", b"a-valUe-08")
+    when = moment(lost)
+    drop(lost)
+    comparison = lost.case.compare(older, newer, "oplog:", as_of=when)
+
+    notes = "\n".join(comparison.summary.notes)
+    assert f"its base is {older / lost.name}, " in notes
+    assert f"not used for that state: {newer / lost.name}, of " in notes
+    assert "which is not as it was backed up: " in notes
+    lost.case.restore(lost.case.plan(comparison), comparison)
+    assert lost.db.a.find_one({"_id": 7}) == {"_id": 7, "v": "corrected"}
+    assert lost.db.a.find_one({"_id": 8}) == {"_id": 8, "v": "a-value-08"}
+    assert lost.db.a.count_documents({}) == 20
+
+
+def test_of_a_state_whose_only_base_was_altered_what_may_be_wrong_waits(lost: Bench) -> None:
+    folder = backup(lost)
+    alter(folder, "a.bson", b"a-value-08", b"a-valUe-08")
+    when = moment(lost)
+    drop(lost)
+    comparison = lost.case.compare(folder, "oplog:", as_of=when)
+
+    assert any("that base is not as it was backed up" in note for note in comparison.summary.notes)
+    result = lost.case.restore(lost.case.plan(comparison), comparison)
+    assert held(result) == 20
+    assert [lost.db[name].count_documents({}) for name in "ab"] == [0, 20]
+
+    lost.case.restore(lost.case.plan(comparison, keys=[Choice("3", collection="a")]), comparison)
+    assert list(lost.db.a.find()) == [{"_id": 3, "v": "a-value-03"}]
+
+
+def test_a_collection_that_got_another_name_after_its_base_was_altered_waits_too(lost: Bench) -> None:
+    folder = backup(lost)
+    alter(folder, "a.bson", b"a-value-08", b"a-valUe-08")
+    lost.db.a.rename("c")
+    when = moment(lost)
+    lost.db.drop_collection("c")
+    comparison = lost.case.compare(folder, "oplog:", as_of=when)
+
+    assert comparison.summary.collections["c"]["missing"] == 20
+    assert lost.case.restore(lost.case.plan(comparison), comparison).restored == 0
+    assert lost.db.c.count_documents({}) == 0
+
+
+def test_a_state_of_a_base_with_a_broken_manifest_waits_whole(lost: Bench) -> None:
+    folder = backup(lost)
+    (folder / "manifest.json").write_bytes(b"{")
+    when = moment(lost)
+    for file in (folder / lost.name).iterdir():  # nothing else tells when it was taken
+        os.utime(file, (int(when.partition(":")[0]) - 1,) * 2)
+    drop(lost)
+    comparison = lost.case.compare(folder, "oplog:", as_of=when)
+    result = lost.case.restore(lost.case.plan(comparison), comparison)
+
+    assert held(result) == 40

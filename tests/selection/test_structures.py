@@ -10,7 +10,7 @@ import pytest
 from bson import Code, Decimal128, Int64, Regex, json_util
 
 from recovery_nb.compare.result import Comparison
-from recovery_nb.selection import collection_options, structures
+from recovery_nb.selection import collection_options, structure_notes, structures
 
 VALIDATOR = {
     "$and": [
@@ -133,3 +133,33 @@ def test_functions_that_the_server_keeps_come_back(bench: Any) -> None:
 
     assert bench.restore(comparison, bench.select(comparison)).restored == 1
     assert bench.raw("system.js") == kept
+
+
+def test_a_collection_that_no_source_describes_is_said_to_be_made_bare(bench: Any) -> None:
+    bench.db.create_collection("checked", validator=VALIDATOR, validationAction="warn")
+    bench.db.checked.insert_one({"_id": 1})
+    bench.db.checked.create_index("a", unique=True)
+    bench.db.there.insert_many([{"_id": 1}, {"_id": 2}])
+    text, described = bench.case.backup(layout="json").path, bench.dump()
+    bench.db.drop_collection("checked")
+    bench.db.there.delete_one({"_id": 1})
+
+    plan = bench.case.plan(bench.case.compare(text))
+    assert structure_notes(plan, bench.case.database) == [
+        "made with no indexes or options, since no source keeps any: checked"
+    ]
+    both = bench.case.plan(bench.case.compare(text, described))
+    assert structure_notes(both, bench.case.database) == []
+
+    bench.case.restore(plan)
+    assert structure_notes(plan, bench.case.database) == [], "it is there now"
+
+
+def test_of_very_many_bare_collections_a_part_is_named(bench: Any) -> None:
+    for number in range(25):
+        bench.db[f"c{number:02}"].insert_one({"_id": 1})
+    text = bench.case.backup(layout="json").path
+    for number in range(25):
+        bench.db.drop_collection(f"c{number:02}")
+    (note,) = structure_notes(bench.case.plan(bench.case.compare(text)), bench.case.database)
+    assert note.endswith("c18, c19 (and 5 more)")
