@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from recovery_nb.compare.result import Comparison
 from recovery_nb.errors import BadInputError, RecoveryError
-from recovery_nb.files import sync_file, sync_folder
+from recovery_nb.files import sync_file, sync_folder, writing
 
 __all__ = ["check_folder", "check_out", "export"]
 
@@ -54,20 +53,23 @@ def export(comparison: Comparison, path: Path) -> None:
 
     Raises:
         RecoveryError: The disk is full or the folder cannot be written to.
+        BadInputError: The comparison's file cannot be read.
     """
+    if not comparison.table.is_file():
+        raise BadInputError(f"{comparison.table} is not there any more", hint="compare again")
     beside = path.with_name(f".{path.name}.partial")
     try:
-        if path.suffix == ".parquet":
-            pq.write_table(pq.read_table(comparison.table), beside)
-        else:
-            with beside.open("w", encoding="utf-8", newline="") as file:
-                _rows(comparison, file, as_csv=path.suffix == ".csv")
-        sync_file(beside)
-        beside.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise RecoveryError(f"cannot write {path}: {error.strerror}", hint="choose another folder") from None
+        with writing(path):
+            if path.suffix == ".parquet":
+                shutil.copyfile(comparison.table, beside)
+            else:
+                with beside.open("w", encoding="utf-8", newline="") as file:
+                    _rows(comparison, file, as_csv=path.suffix == ".csv")
+            sync_file(beside)
+            beside.replace(path)
+            sync_folder(path.parent)
+    finally:
+        beside.unlink(missing_ok=True)  # it is there only if the file is not whole
 
 
 def _rows(comparison: Comparison, file: Any, *, as_csv: bool) -> None:

@@ -5,39 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recovery_nb.catalog.entry import SourceEntry
 from recovery_nb.catalog.store import Catalog
+from recovery_nb.compare.frames.dataframes import Dataframes
 from recovery_nb.compare.model import ChangeKind, Counts, Status
 from recovery_nb.compare.readings import Readings, load_evidence
 from recovery_nb.errors import BadInputError
 from recovery_nb.reports.html import chip, chips, facts, join, table
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["Comparison", "Summary"]
 
 _SHOWN = 100
 _FEW = 20
 _NAMED = "named by the source"
-_FOR_EYES = [
-    "collection",
-    "key",
-    "source_name",
-    "confidence",
-    "inferred",
-    "candidates",
-    "newer",
-    "fields",
-    "note",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +49,7 @@ class Summary:
         uncovered: Collections of the database that no source holds.
         notes: Remarks for the analyst.
         apart: Of these, what is left out though sources hold records of it: something else is in its place.
+        made: By collection, the field by which the differences say when their records were made (`compare.making`).
     """
 
     id: str
@@ -79,6 +68,7 @@ class Summary:
     uncovered: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     apart: list[str] = field(default_factory=list)
+    made: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the facts as JSON values."""
@@ -86,8 +76,8 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A finished comparison.
+class Comparison(Dataframes):
+    """A finished comparison; what it gives analysts to look at, it has from `Dataframes`.
 
     Attributes:
         folder: Where it is kept.
@@ -142,84 +132,25 @@ class Comparison:
     def rows(
         self, statuses: Sequence[Status] = (), *, columns: Sequence[str] | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Stream the differences, of some statuses or all, a few thousand in memory at a time."""
-        wanted = {status.value for status in statuses}
-        with pq.ParquetFile(self.table) as file:
-            for batch in file.iter_batches(4096, columns=list(columns) if columns else None):
-                for row in batch.to_pylist():
-                    if not wanted or row["status"] in wanted:
-                        yield row
+        """Stream the differences, of some statuses or all, a few thousand in memory at a time.
 
-    def candidates(self) -> Iterator[dict[str, Any]]:
-        """Stream every version of every differing record (`compare.model.CANDIDATES`), best first for each key."""
-        with pq.ParquetFile(self.folder / "candidates.parquet") as file:
-            for batch in file.iter_batches(4096):
-                yield from batch.to_pylist()
+        Raises:
+            BadInputError: The comparison's file cannot be read.
+        """
+        wanted = None if columns is None else list(dict.fromkeys([*columns, "status"]))
+        values = pa.array([status.value for status in statuses], pa.string())
+        for batch in _batches(self.table, wanted):
+            found = batch.filter(pc.is_in(batch["status"], values)) if statuses else batch
+            yield from (found.select(list(columns)) if columns else found).to_pylist()
 
-    def to_pandas(self, status: Status | None = None) -> pd.DataFrame:
-        """Return the differences as a dataframe: a view for eyes, never the source of a write."""
-        filters = None if status is None else [("status", "=", status.value)]
-        columns = ["status", *_FOR_EYES] if status is None else _FOR_EYES
-        frame = pq.read_table(self.table, columns=[*columns, "status"] if status else columns, filters=filters)
-        result: pd.DataFrame = frame.select(columns).to_pandas()
-        result["fields"] = result["fields"].map(lambda paths: ", ".join(paths) if paths is not None else "")
-        return result
+    def versions(self) -> Iterator[dict[str, Any]]:
+        """Stream every version of every differing record (`compare.model.CANDIDATES`), best first for each key.
 
-    @cached_property
-    def missing(self) -> pd.DataFrame:
-        """Records in the sources that the database lacks."""
-        return self.to_pandas(Status.MISSING)
-
-    @cached_property
-    def changed(self) -> pd.DataFrame:
-        """Records whose content differs."""
-        return self.to_pandas(Status.CHANGED)
-
-    @cached_property
-    def equivalent(self) -> pd.DataFrame:
-        """Records that differ only in field order, numeric width or what a lossy format drops."""
-        return self.to_pandas(Status.EQUIVALENT)
-
-    @cached_property
-    def extra(self) -> pd.DataFrame:
-        """Records that no source holds: written after the last backup, or never backed up."""
-        return self.to_pandas(Status.EXTRA)[["collection", "key"]]
-
-    @cached_property
-    def duplicates(self) -> pd.DataFrame:
-        """Keys that one source holds more than once."""
-        return self.to_pandas(Status.DUPLICATE)[["collection", "key", "source_name", "note"]]
-
-    @cached_property
-    def corrupt(self) -> pd.DataFrame:
-        """Stretches of the sources that could not be read; `readable` is what could be, of a record that is named."""
-        columns = ["collection", "key", "source_name", "member", "offset", "length", "note", "changes"]
-        frame: pd.DataFrame = pq.read_table(
-            self.table, columns=columns, filters=[("status", "=", "corrupt")]
-        ).to_pandas()
-        frame["changes"] = frame["changes"].map(_readable)
-        return frame.rename(columns={"source_name": "source", "note": "reason", "changes": "readable"})
-
-    @cached_property
-    def fields(self) -> pd.DataFrame:
-        """One row for each field of each changed or equivalent record: what the database and the source have."""
-        import pandas as pd  # noqa: PLC0415 - only who looks at it pays for its import
-
-        lines = [
-            {"collection": row["collection"], "key": row["key"], **change}
-            for row in self.rows((Status.CHANGED, Status.EQUIVALENT))
-            for change in json.loads(row["changes"])
-        ]
-        return pd.DataFrame(lines, columns=["collection", "key", "path", "kind", "database", "source"])
-
-    @property
-    def overview(self) -> pd.DataFrame:
-        """The counts as a dataframe, one row a collection."""
-        import pandas as pd  # noqa: PLC0415 - as above
-
-        return pd.DataFrame.from_dict(
-            self.summary.collections, orient="index", columns=[status.value for status in Status]
-        ).rename_axis("collection")
+        Raises:
+            BadInputError: The comparison's file cannot be read.
+        """
+        for batch in _batches(self.folder / "candidates.parquet", None):
+            yield from batch.to_pylist()
 
     def _repr_html_(self) -> str:
         """Return the counts and the first differences, readable without a kernel and without a script."""
@@ -265,6 +196,19 @@ class Comparison:
         ]
         heads = ["source", "its records are taken for", "because"]
         return table(heads, rows, total=len(rows), caption="Collections that were inferred") if rows else ""
+
+
+def _batches(path: Path, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+    """Stream a Parquet file.
+
+    Raises:
+        BadInputError: It cannot be read.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            yield from file.iter_batches(4096, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise BadInputError(f"{path} cannot be read: {str(error).splitlines()[0]}", hint="compare again") from None
 
 
 def _readable(changes: str) -> str:

@@ -139,7 +139,7 @@ def test_of_two_versions_in_one_source_none_is_taken_unless_it_is_named(
         case.restore(case.plan(comparison, keys=[vague]))
         assert collection.count_documents({"_id": 1}) == 0
 
-    offset = next(row["offset"] for row in comparison.candidates() if row["key"] == "1" and row["offset"] > 0)
+    offset = next(row["offset"] for row in comparison.versions() if row["key"] == "1" and row["offset"] > 0)
     keys = tmp_path / "keys.jsonl"
     keys.write_text(json.dumps({"collection": "c", "key": "1", "source": str(source), "offset": offset}))
     case.restore(case.plan(comparison, keys=keys))

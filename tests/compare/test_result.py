@@ -32,7 +32,7 @@ def test_each_kind_of_difference_is_a_dataframe(comparison: Comparison) -> None:
     assert set(comparison.missing["key"]) == {HOSTILE, "5"}
     assert comparison.changed[["key", "fields"]].to_numpy().tolist() == [["1", "/v"]]
     assert comparison.equivalent["key"].tolist() == ["2"]
-    assert comparison.extra.to_numpy().tolist() == [["c", "extra"]]
+    assert comparison.extra[["collection", "key"]].to_numpy().tolist() == [["c", "extra"]]
     assert comparison.duplicates["key"].tolist() == ["5"]
     assert comparison.corrupt["offset"].notna().all()
     assert comparison.fields[["path", "kind", "database", "source"]].to_numpy().tolist() == [
