@@ -208,7 +208,7 @@ class BackupFacts(Model):
 class Findings(Model):
     """Everything a report states as found; its summary is computed from it.
 
-    `database_uri` holds no secrets. `apart` tells what was not compared, since something else stands in its place in the database.
+    `database_uri` holds no secrets. `apart` tells what was not compared, since something else stands in its place.
     """
 
     timestamp: datetime

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from recovery_nb.widgets.views.actions import applied, planned, preview, restored, rolled_back, verified
+from recovery_nb.widgets.views.copies import backups, structure
 from recovery_nb.widgets.views.differences import changes, compared, conversions, when
 from recovery_nb.widgets.views.evidence import backup, database, samples, short, sources
 from recovery_nb.widgets.views.story import audit, report
@@ -11,6 +12,7 @@ __all__ = [
     "applied",
     "audit",
     "backup",
+    "backups",
     "changes",
     "compared",
     "conversions",
@@ -23,6 +25,7 @@ __all__ = [
     "samples",
     "short",
     "sources",
+    "structure",
     "verified",
     "when",
 ]

@@ -98,6 +98,7 @@ def rolled_back(result: RollbackResult) -> Markup:
     return join(
         answer(f"{again}{pieces(result.reverted, 'record')} put back as before the restore, {counts}.", tone=tone),
         table(["collection", "key", "because"], rows, total=result.errors_total, limit=_FEW) if rows else "",
+        *(answer(note) for note in result.notes),
         facts({"restore": result.restore_id}),
     )
 

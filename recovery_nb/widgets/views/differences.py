@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
+import json
+from collections.abc import Iterator
 
 from recovery_nb.case import Case
 from recovery_nb.compare.model import Status
 from recovery_nb.compare.resolve import shown
 from recovery_nb.compare.result import Comparison
+from recovery_nb.compare.tallies import changed_fields, holdings
+from recovery_nb.errors import ConnectionFailedError, RecoveryError
+from recovery_nb.reports import plots
 from recovery_nb.reports.html import Markup, chips, image, join, table
-from recovery_nb.reports.plots import coverage
 from recovery_nb.widgets.markup import answer, cut, folded, pieces
-from recovery_nb.widgets.timeline import pictures
+from recovery_nb.widgets.timeline import timeline
 
 __all__ = ["changes", "compared", "conversions", "when"]
 
 _FEW = 20
 _FIRST = 6
-_POSITION = re.compile(r"/\d+(?=/|$)")
+_DRAWN = 3
 
 
 def compared(found: Comparison) -> Markup:
@@ -36,7 +38,8 @@ def compared(found: Comparison) -> Markup:
         _difference(found),
         chips(found.total.as_dict()),
         table(["collection", "in the database", *(status.value for status in Status)], rows, caption=read),
-        image(coverage(summary.collections), alt="How much of each collection is intact?"),
+        _image(plots.coverage({shown(name): counts for name, counts in summary.collections.items()})),
+        _image(plots.holdings(holdings(found))) if len(found.sources) > 1 else "",
         table(["remarks"], ([remark] for remark in remarks)) if remarks else "",
         folded(
             f"What was compared with what ({len(places)})",
@@ -58,38 +61,84 @@ def _difference(found: Comparison) -> Markup:
     return answer("; ".join(filter(None, parts)) + ".", tone="failed" if total.missing else "partial")
 
 
-def when(case: Case, found: Comparison) -> Markup:
-    """Show when the missing records were made: whether a loss has a beginning and an end."""
+def _image(picture: plots.Picture) -> Markup:
+    return image(picture.png, alt=picture.alt)
+
+
+def when(case: Case, found: Comparison, *, collection: str = "", field: str = "") -> Markup:
+    """Show when the missing records were made: whether a loss has a beginning and an end.
+
+    Args:
+        case: The open case.
+        found: The comparison.
+        collection: The collection; "" for the three that lost most.
+        field: The date to go by, with dots between the steps of a path; "_id" for the time in an ObjectId; "" for a
+            date that says when a record was made, if there is one, else its ObjectId.
+    """
     if not found.total.missing:
         return answer("No record is missing.", tone="success")
-    gone = [name for name, counts in found.counts.items() if counts.missing and not found.summary.records.get(name)]
+    lost = {name: counts.missing for name, counts in found.counts.items() if counts.missing}
+    order = [collection] if collection else sorted(lost, key=lambda name: (-lost[name], name))
+    chosen = order[:_DRAWN]
+    gone = [name for name in order if name in lost and not found.summary.records.get(name)]
     lines = [
         answer(f"Everything in {shown(name)} is missing: the database holds none of it.", tone="failed")
-        for name in gone
+        for name in gone[:_DRAWN]
     ]
-    drawn = [image(png, alt=alt) for alt, png in pictures(case, found, skip=gone)]
-    if not lines and not drawn:
-        return answer("No missing record says when it was made.")
-    return join(*lines, *drawn)
+    more = f"{pieces(len(gone) - _DRAWN, 'more collection is', 'more collections are')} gone altogether."
+    left = f"{pieces(len(order) - _DRAWN, 'more collection', 'more collections')} lost records: name one to see it."
+    return join(
+        *lines,
+        *([more] if len(gone) > _DRAWN else []),
+        *(part for name in chosen for part in _drawn(case, found, name, field)),
+        *([left] if len(order) > _DRAWN else []),
+    )
+
+
+def _drawn(case: Case, found: Comparison, collection: str, field: str) -> Iterator[str]:
+    """Yield the picture of when a collection's records were made, or why there is none."""
+    try:
+        times = timeline(case, found, collection, field=field)
+    except ConnectionFailedError:
+        raise
+    except RecoveryError as error:
+        yield f"{error.message[:1].upper()}{error.message[1:]}."
+        return
+    yield _image(plots.timeline(times.buckets, subject=times.subject))
+    if times.undated:
+        yield f"{pieces(times.undated, 'missing record does', 'missing records do')} not say when they were made."
 
 
 def changes(found: Comparison) -> Markup:
     """Show the fields that changed: which ones and how often, and the first with both values."""
-    lines = found.fields
-    if lines.empty:
+    counts = changed_fields(found)
+    if not counts:
         return answer("No record differs in a field.", tone="success")
-    every = lines.assign(path=lines["path"].map(lambda path: _POSITION.sub("/*", path) or "(the whole record)"))
-    each = every.drop_duplicates(["collection", "key", "path", "kind"])
-    often = Counter(zip(each["collection"], each["path"], each["kind"], strict=True)).most_common()
-    first = lines[["collection", "key", "path", "database", "source"]].head(_FIRST).itertuples(index=False)
-    fields = ([shown(name), *what, count] for (name, *what), count in often)
-    few = [[shown(name), key, path, cut(there), cut(here)] for name, key, path, there, here in first]
+    cells: dict[str, dict[str, int]] = {}
+    for one in counts:
+        if one.status == Status.CHANGED:
+            cells.setdefault(shown(one.collection), {})[one.field] = one.records
+    changed = {shown(name): count.changed for name, count in found.counts.items()}
+    rows = ([shown(one.collection), one.field, one.status, one.records] for one in counts)
     return join(
-        table(["collection", "field", "how", "records"], fields, total=len(often),
+        _image(plots.heatmap(cells, changed)) if cells else "",
+        table(["collection", "field", "records are", "records"], rows, total=len(counts),
               caption="Which fields differ", limit=_FEW),
-        table(["collection", "key", "field", "in the database", "in the source"], few, total=len(lines),
+        table(["collection", "key", "field", "how", "in the database", "in the source"], _first(found),
               caption="The first of them"),
     )  # fmt: skip
+
+
+def _first(found: Comparison) -> Iterator[list[object]]:
+    """Yield the first fields that differ, with both values."""
+    left = _FIRST
+    for row in found.rows((Status.CHANGED, Status.EQUIVALENT), columns=("collection", "key", "changes")):
+        for one in json.loads(row["changes"])[:left]:
+            left -= 1
+            yield [shown(row["collection"]), row["key"], one["path"], one["kind"],
+                   cut(one["database"]), cut(one["source"])]  # fmt: skip
+        if not left:
+            return
 
 
 def conversions(found: Comparison) -> Markup:
