@@ -16,6 +16,7 @@ from recovery_nb.compare.model import Status
 from recovery_nb.compare.result import Comparison
 from recovery_nb.errors import BadInputError
 from recovery_nb.events import Emit, silent
+from recovery_nb.headless.record import Record
 from recovery_nb.reports import Report, Unrecoverable, write_report
 from recovery_nb.restore import OnConflict, Plan, RestoreResult, RollbackResult, Transaction, list_restores
 from recovery_nb.scanning import Scan
@@ -67,7 +68,7 @@ class Case:
         Raises:
             BadInputError: A setting cannot be used, or the folder is a file.
         """
-        folder = Path(path)
+        folder, database = verbs.place(path, "the case"), verbs.text(database, "the database")
         if folder.exists() and not folder.is_dir():
             raise BadInputError(f"{folder} is a file, not a case's folder", hint="name another folder (--case)")
         settings = load_settings()
@@ -118,6 +119,7 @@ class Case:
 
     def restore_into(self, name: str) -> None:
         """Compare with, and restore into, another database on the same server; "" for the database itself."""
+        verbs.text(name, "the other database")
         if name != self.into and "database" in self.__dict__:
             self.__dict__.pop("database").close()
             self.comparison = None
@@ -182,7 +184,7 @@ class Case:
 
         Args:
             folder: Where it goes; the case's `backups` if None.
-            collections: Only these.
+            collections: Only these; all if None.
             layout: "bson" (as mongodump writes it, with a manifest) or "json" (one file).
             compression: "zstd", "gzip" or "none"; by default "zstd" for bson and "none" for json.
             age_recipients: Whose keys open it: age and SSH public keys, or files of them; anyone's if none.
@@ -241,7 +243,7 @@ class Case:
         comparison: Comparison | None = None,
         *,
         only: Sequence[Status | str] = (Status.MISSING, Status.CHANGED),
-        keys: Path | str | Keys | Iterable[Choice] | None = None,
+        keys: Path | str | Keys | Iterable[Choice | str] | None = None,
         query: str = "",
         on_conflict: OnConflict | str = OnConflict.SKIP,
         mark: str = "",
@@ -252,14 +254,14 @@ class Case:
         Args:
             comparison: What to restore from; the newest if None.
             only: Which differences: "missing", "changed", "equivalent".
-            keys: Only these records: a keys file, or choices. They win over `only`.
+            keys: Only these records: a keys file, keys as comparisons show them, or choices. They win over `only`.
             query: Only records that match this query over their fields: Extended JSON, or `@FILE`.
             on_conflict: What to do where the database holds another version.
             mark: A field that every restored record gets, with the time of the plan.
             transaction: What is written as a whole or not at all: each "batch", the whole "plan", or "".
 
         Raises:
-            BadInputError: `only`, `keys`, `query` or `mark` cannot be used.
+            BadInputError: An argument cannot be used.
             ConflictError: `on_conflict` is "fail" and there are conflicts.
             DamagedSourceError: A source has changed since it was compared.
         """
@@ -268,6 +270,22 @@ class Case:
             transaction=transaction,
         )  # fmt: skip
         return plan
+
+    def structures(self, comparison: Comparison | None = None) -> dict[str, str]:
+        """Return what the database lacks of collections, time-series and views that sources describe.
+
+        They may hold no record, and are lost all the same.
+
+        Args:
+            comparison: What was found; the newest comparison if None.
+
+        Returns:
+            By name, options and indexes as `Plan.structures` holds them.
+
+        Raises:
+            ConnectionFailedError: The database does not answer.
+        """
+        return verbs.lost_structures(self._context, comparison)
 
     def restore(self, plan: Plan, comparison: Comparison | None = None, *, dry_run: bool = False) -> RestoreResult:
         """Apply a plan under a journal, or foresee what would come of each of its records.
@@ -298,18 +316,18 @@ class Case:
         self,
         restore_id: str,
         *,
-        keys: Path | str | Keys | Iterable[Choice] | None = None,
+        keys: Path | str | Keys | Iterable[Choice | str] | None = None,
         force: bool = False,
     ) -> RollbackResult:
         """Undo a restore from its journal; what others have written since is left alone and said.
 
         Args:
             restore_id: The restore.
-            keys: Only these records: a keys file, or choices.
+            keys: Only these records, as `plan` takes them.
             force: Undo what others have written since, too.
 
         Raises:
-            BadInputError: The case knows no such restore.
+            BadInputError: The case knows no such restore, or `keys` cannot be used.
         """
         result, self.unmatched = verbs.undo_restore(self._context, restore_id, keys=keys, force=force)
         return result
@@ -345,6 +363,26 @@ class Case:
             self._context, self.scanned, comparison=self.comparison, backup=self.backup_taken, restore=self.restored,
             verification=self.verified, errors=errors, unrecoverable=unrecoverable,
         )  # fmt: skip
+
+    def record(self, notebook: str | Path | None = None, *, out: str | Path | None = None, pdf: bool = False) -> Record:
+        """Leave the record of the notebook that this kernel runs: all that it shows, for reading without a kernel.
+
+        A folder in the case's `runs` gets the frozen notebook and the same as one page of HTML. What cells and clicks
+        showed comes from the kernel, from the call of `begin` on; the text of the notebook from its file.
+
+        Args:
+            notebook: The notebook, where its front end does not tell; one that does not run here is recorded as its
+                file holds it.
+            out: Another folder for the record's own folder to be in.
+            pdf: Print the page, too.
+
+        Raises:
+            BadInputError: It is not known which notebook this kernel runs, or there is no such file.
+            ConflictError: The notebook must be saved first: its file is not of this session.
+            MissingRequirementError: There is no Chromium to print with.
+            RecoveryError: The record cannot be written.
+        """
+        return verbs.leave_record(self._context, notebook, out=out, pdf=pdf)
 
     def save_report(self, report: Report, folder: Path | None = None) -> Path:
         """Save a report as `recovery_report_<timestamp>.json` in the case's `reports`, or in another folder."""

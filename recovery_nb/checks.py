@@ -6,15 +6,18 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from recovery_nb.audit import AuditLog, redact_uri
+from recovery_nb.audit.redact import MASK
 from recovery_nb.backups import verify_backup
 from recovery_nb.catalog.digest import sha256_of
+from recovery_nb.commands import VARIABLE, command_line
 from recovery_nb.errors import BadInputError, RecoveryError
 from recovery_nb.events import Emit, silent
-from recovery_nb.restore.files import RestoreInfo, list_restores
+from recovery_nb.restore.files import RestoreInfo, State, list_restores, open_restore
 from recovery_nb.restore.plan import Plan
 from recovery_nb.restore.verify import verify_restore
 from recovery_nb.sources.address import beside, name_in
@@ -28,6 +31,8 @@ from recovery_nb.verification import Problem, Verification
 __all__ = ["audit_gaps", "verify_run", "verify_target"]
 
 _RUN = "run.json"
+_CHECKPOINTS = ".ipynb_checkpoints"
+"""What JupyterLab leaves beside a notebook that was only read in it."""
 
 
 def verify_run(folder: Path) -> Verification:
@@ -47,31 +52,74 @@ def verify_run(folder: Path) -> Verification:
             problems.append(Problem("the file is missing", str(path)))
         elif hashlib.sha256(path.read_bytes()).hexdigest() != facts["sha256"]:
             problems.append(Problem("the file is not as the run left it", str(path)))
-    known = {*files, _RUN}
+    known = {*files, _RUN, _CHECKPOINTS}
     problems += [Problem("the run did not leave this file", str(path)) for path in sorted(folder.iterdir())
                  if path.name not in known]  # fmt: skip
     notes = ("run.json itself is not sealed: who can change it can change the rest",)
     return Verification(str(folder), not problems, len(files), tuple(problems), notes)
 
 
-def _restore(folder: Path, address: Callable[[], str]) -> Verification:
-    return verify_restore(folder, address())
+class _ElsewhereError(BadInputError):
+    """A restore wrote to a server that is not the case's."""
 
 
-def _restore_of_case(info: RestoreInfo, address: Callable[[], str]) -> Verification:
-    """Check a restore in the database that it wrote to, which may be another one than the case's on its server."""
-    uri, own = address(), name_in(info.database)
-    if own in ("", name_in(uri)):
-        return verify_restore(info.path, uri)
-    if _server(redact_uri(uri)) == _server(info.database):
-        return verify_restore(info.path, beside(uri, own))
-    note = f"{info.id} wrote to {info.database}, on another server, and was not checked: name it with --db"
-    return Verification(info.id, ok=True, checked=0, problems=(), notes=(note,))
+def _restore(info: RestoreInfo, label: str, address: Callable[[], str]) -> Verification:
+    """Check a restore in the database that it wrote to, which may be another one than the case's on its server.
+
+    Raises:
+        BadInputError: It is on another server.
+    """
+    uri, written = address(), _written_to(info)
+    own, notes = name_in(written), _to_end_it(info, written)
+    if own not in ("", name_in(uri)):
+        if _server(label or redact_uri(uri)) != _server(written):
+            raise _ElsewhereError(
+                f"{info.id} wrote to {written}, on another server, and was not checked", hint="name it with --db"
+            )
+        uri, notes = beside(uri, own), (f"{info.id} was checked in {own}, which it wrote to", *notes)
+    found = verify_restore(info.path, uri)
+    return replace(found, notes=(*found.notes, *notes))
+
+
+def _restore_of_case(info: RestoreInfo, label: str, address: Callable[[], str]) -> Verification:
+    """Check one restore of several: each of its problems names it; that it is on another server is none."""
+    try:
+        found = _restore(info, label, address)
+    except _ElsewhereError as error:
+        return Verification(info.id, ok=True, checked=0, problems=(), notes=(str(error),))
+    problems = [one if info.id in one.where else Problem(one.what, f"{info.id}: {one.where}") for one in found.problems]
+    return replace(found, problems=tuple(problems))
+
+
+def _written_to(info: RestoreInfo) -> str:
+    """Return the database that a restore wrote to as its plan names it, which is how its user did, without secrets.
+
+    The restore itself knows the address: that of a case's own server is another one each time that it is started.
+    """
+    plan = info.path.parent.parent / "plans" / str(info.plan_digest)[:16] / "plan.json"
+    try:
+        named = str(json.loads(plan.read_bytes())["database"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return info.database
+    return named if name_in(named) == name_in(info.database) else info.database
+
+
+def _to_end_it(info: RestoreInfo, database: str) -> tuple[str, ...]:
+    """Return the commands that end a restore that did not: as they run, on the database that it writes to."""
+    if info.state in (State.DONE, State.ROLLED_BACK):
+        return ()
+    run = partial(command_line, case=str(info.path.parent.parent), database=database)
+    resume = f"to finish {info.id}: {run('restore', '--yes', '--resume', info.id)}"
+    secret = f", where {VARIABLE} is {database} with its user and password" if MASK in database else ""
+    undo = f"to undo {info.id}: {run('rollback', info.id)}{secret}"
+    return (undo,) if info.state is State.ROLLING_BACK else (resume + secret, undo)
 
 
 def _server(address: str) -> str:
     """Return what an address says but for the database and the options."""
-    scheme, _, rest = address.partition("://")
+    scheme, slashes, rest = address.partition("://")
+    if not slashes:
+        return scheme.partition(":")[0]  # a case has one server of its own
     return f"{scheme}://{rest.partition('?')[0].partition('/')[0]}"
 
 
@@ -114,8 +162,25 @@ def audit_gaps(folder: Path, log: AuditLog) -> Verification:
         held = len([path for path in _inside(folder / place) if path.is_dir()])
         if held > (told := begun[f"{verb} started"]):
             problems.append(Problem(f"it tells of {told:,} times {verb}, and the case holds {held:,}", str(log.path)))
+    problems += _unlike_log(folder, log)
     notes = ("that entries were cut off the log's end shows only where the case holds more than the log tells",)
     return Verification(str(log.path), not problems, sum(begun.values()), tuple(problems), notes)
+
+
+def _unlike_log(case: Path, log: AuditLog) -> list[Problem]:
+    """Hold the records of sessions against the digests in the log: nothing else seals their `run.json`."""
+    made = [entry.details for entry in log.entries() if entry.action == "record made"] if log.path.is_file() else []
+    problems = []
+    for details in made:
+        place, files = Path(str(details.get("record"))), details.get("files")
+        if place.is_absolute() or ".." in place.parts or not isinstance(files, dict):
+            continue  # it was left elsewhere, and is not the case's to keep
+        path = case / place / _RUN
+        if not path.is_file():
+            problems.append(Problem("the log tells of this record, and it is not there", str(path.parent)))
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != files.get(_RUN):
+            problems.append(Problem("the record is not the one that the log tells of", str(path)))
+    return problems
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -139,13 +204,15 @@ def _copy(folder: Path, tree: Tree | None, emit: Emit) -> Verification:
     return verify_backup(folder, tree=tree, emit=emit)
 
 
-def _case(folder: Path, address: Callable[[], str], audit: AuditLog, tree: Tree | None, emit: Emit) -> Verification:
+def _case(
+    folder: Path, restore: Callable[[RestoreInfo], Verification], audit: AuditLog, tree: Tree | None, emit: Emit
+) -> Verification:
     checks: list[tuple[str, Callable[[], Verification]]] = [(str(audit.path), partial(_audit, audit))]
     checks.append((str(audit.path), partial(audit_gaps, folder, audit)))
     checks += [(str(path), partial(verify_backup, path, tree=tree, emit=emit)) for path in _inside(folder / "backups")]
     checks += [(str(path), partial(_copy, path, tree, emit)) for path in _inside(folder / "copies")]
     checks += [(str(path), partial(_plan, path)) for path in _inside(folder / "plans")]
-    checks += [(info.id, partial(_restore_of_case, info, address)) for info in list_restores(folder / "restores")]
+    checks += [(info.id, partial(restore, info)) for info in list_restores(folder / "restores")]
     checks += [(str(path), partial(verify_run, path)) for path in _inside(folder / "runs")]
     parts = [_guarded(name, check) for name, check in checks]
     return _joined(str(folder), parts)
@@ -162,6 +229,7 @@ def verify_target(
     case: Path,
     address: Callable[[], str],
     audit: AuditLog,
+    label: str = "",
     tree: Tree | None = None,
     live: bool = False,
     emit: Emit = silent,
@@ -173,22 +241,24 @@ def verify_target(
         case: The case's folder.
         address: Gives the database's URI; called only where the database must be looked at.
         audit: The case's audit log.
+        label: The database's URI as the user gave it, without secrets; that of `address` if "".
         tree: What opens files, also compressed, encrypted or within archives.
         live: Compare a backup with the database as it is now, too.
         emit: Hears how far it is.
 
     Raises:
-        BadInputError: There is no such thing.
+        BadInputError: There is no such thing, or a restore wrote to another server.
     """
     path = Path(target)
     if target in {info.id for info in list_restores(case / "restores")}:
-        return _restore(case / "restores" / target, address)
+        return _restore(open_restore(case / "restores" / target), label, address)
     if path.is_dir() and (path / "restore.json").is_file():
-        return _restore(path, address)
+        return _restore(open_restore(path.absolute()), label, address)
+    restore = partial(_restore_of_case, label=label, address=address)
     if path.absolute() == case:
-        return _case(case, address, audit, tree, emit)
+        return _case(case, restore, audit, tree, emit)
     if path.is_dir() and (path / "audit.jsonl").is_file():
-        return _case(path.absolute(), address, AuditLog(path / "audit.jsonl"), tree, emit)
+        return _case(path.absolute(), restore, AuditLog(path / "audit.jsonl"), tree, emit)
     if path.is_dir() and (path / _RUN).is_file():
         return verify_run(path)
     if not path.is_file() and not path.is_dir() and not _leads_into(path):

@@ -21,11 +21,18 @@ from recovery_nb.sources.expand.age import AgeKeys
 from recovery_nb.sources.expand.expanded import Expansion
 from recovery_nb.sources.expand.limits import Limits
 
-__all__ = ["PROFILE", "Settings", "load_settings"]
+__all__ = ["MASKED", "PROFILE", "Settings", "load_settings"]
 
 PROFILE = "recovery-nb.toml"
 """The profile: a TOML file in the working folder with the names of `Settings` as keys."""
 
+MASKED = (
+    "*password*", "*passwd*", "*passphrase*", "pwd", "pin", "*secret*", "*token*", "*apikey*", "*accesskey*",
+    "*privatekey*", "*credential*", "authorization", "cookie", "ssn", "*socialsecurity*", "*iban", "*cardnumber*",
+    "*creditcard*", "cvv", "cvc", "*accountnumber*", "*passport*", "*taxid*", "*email*", "*phone*", "mobile",
+    "*birthdate*", "*dateofbirth*", "birthday", "dob",
+)  # fmt: skip
+"""The names of fields that panels do not show before they are asked to: see `browse.masking`."""
 
 _LIMITS = Limits()
 
@@ -41,6 +48,8 @@ class Settings(BaseSettings):
         expansion_ratio: To how many times its size, past the first 64 MiB (`RECOVERY_NB_EXPANSION_RATIO`).
         nesting: How many archives, or layers of compression, may be in each other (`RECOVERY_NB_NESTING`).
         members: How many files of one folder or archive are looked at (`RECOVERY_NB_MEMBERS`).
+        masked: The names of fields whose values a panel hides until it is asked for them: `*` stands for any
+            characters, case and separators do not count (`RECOVERY_NB_MASKED`, a JSON list; `[]` hides none).
         age_identities: Files with the keys that open age-encrypted sources (`RECOVERY_NB_AGE_IDENTITIES`, one path, or
             several with colons between them).
         age_passphrase: The passphrase that opens them (`RECOVERY_NB_AGE_PASSPHRASE`), a secret.
@@ -58,6 +67,7 @@ class Settings(BaseSettings):
     expansion_ratio: PositiveInt = _LIMITS.ratio
     nesting: PositiveInt = _LIMITS.nesting
     members: PositiveInt = _LIMITS.members
+    masked: tuple[str, ...] = MASKED
     age_identities: Annotated[tuple[Path, ...], NoDecode] = ()
     age_passphrase: SecretStr | None = None
 

@@ -239,8 +239,6 @@ def test_a_rollback_touches_no_other_database_than_the_restore_s(
         stranger = Case.open(case.folder, database=database.uri.replace(database.name, other))
         with stranger, pytest.raises(RecoveryError, match="is not that collection"):
             stranger.rollback(restored)
-        with stranger:
-            assert not stranger.verify(restored).ok
         assert database.client[other].c.count_documents({}) == 2
         assert case.rollback(restored).reverted == 2
     finally:
@@ -289,6 +287,49 @@ def test_a_whole_case_is_found_whole(case: Case, restored: str) -> None:
     assert case.verify().ok
 
 
+def test_a_restore_is_verified_where_it_wrote_whatever_database_is_named(
+    case: Case, database: Any, restored: str
+) -> None:
+    other = Case.open(case.folder, database=database.uri.replace(database.name, f"{database.name}_other"))
+    with other:
+        found = other.verify(restored)
+        assert (found.ok, found.checked) == (True, 2)
+        assert f"{restored} was checked in {database.name}, which it wrote to" in found.notes
+        assert other.verify(case.folder / "restores" / restored).checked == 2
+        database.client[database.name].c.delete_one({"_id": 2})
+        assert [one.where for one in other.verify(restored).problems] == ["c/2"]
+
+
+def test_the_commands_that_end_a_restore_show_no_secret(case: Case, restored: str) -> None:
+    header = case.folder / "restores" / restored / "restore.json"
+    (plan,) = (case.folder / "plans").glob("*/plan.json")
+    facts = json.loads(plan.read_text())
+    masked = facts["database"].replace("mongodb://", "mongodb://***@")
+    plan.write_text(json.dumps({**facts, "database": masked}))
+    for state, purposes in (("interrupted", ("finish", "undo")), ("rolling back", ("undo",)), ("done", ())):
+        header.write_text(json.dumps({**json.loads(header.read_text()), "state": state}))
+        told = [note for note in case.verify(restored).notes if note.startswith("to ")]
+        words = {"finish": f"restore --yes --resume {restored}", "undo": f"rollback {restored}"}
+        assert told == [
+            f'to {purpose} {restored}: recovery-nb --case {case.folder} --db "$DATABASE_URI" {words[purpose]}, '
+            f"where DATABASE_URI is {masked} with its user and password"
+            for purpose in purposes
+        ]
+
+
+def test_a_restore_into_another_database_of_the_case_s_own_server_is_verified(tmp_path: Path) -> None:
+    source = dump(tmp_path / "c.bson", {"_id": 1}, {"_id": 2})
+    with Case.open(tmp_path / "case", database="embedded:shop") as case:
+        case.restore_into("other")
+        restore_id = case.restore(case.plan(case.compare(source))).restore_id
+    with Case.open(tmp_path / "case", database="embedded:shop") as case:  # at another address than before
+        for target in (restore_id, None):
+            found = case.verify(target)
+            assert found.problems == ()
+            assert f"{restore_id} was checked in other, which it wrote to" in found.notes
+            assert not any("another server" in note for note in found.notes)
+
+
 class TestRestoresIntoOtherDatabases:
     @pytest.fixture
     def other(self, case: Case, database: Any, tmp_path: Path, restored: str) -> Iterator[Any]:
@@ -301,15 +342,20 @@ class TestRestoresIntoOtherDatabases:
         database.client.drop_database(name)
 
     @pytest.mark.parametrize("into", [True, False])
-    def test_are_verified_there_with_the_whole_case(self, case: Case, database: Any, other: Any, into: bool) -> None:
+    def test_are_verified_there_with_the_whole_case(
+        self, case: Case, database: Any, other: Any, restored: str, into: bool
+    ) -> None:
         with Case.open(case.folder, database=database.uri) as opened:
             opened.restore_into(other.name if into else "")
             found = opened.verify()
             assert found.problems == ()
             other.c.delete_one({"_id": 2})
-            assert [problem.where for problem in opened.verify().problems] == ["c/2"]
-            database.client[database.name].c.delete_one({"_id": 1})
-            assert {problem.where for problem in opened.verify().problems} == {"c/1", "c/2"}
+            (there,) = set(opened.restores()) - {restored}
+            assert [problem.where for problem in opened.verify().problems] == [f"{there}: c/2"]
+            database.client[database.name].c.delete_many({})
+            database.client[database.name].c.insert_one({"_id": 1})
+            wrong = [problem.where for problem in opened.verify().problems]
+            assert sorted(wrong) == sorted([f"{restored}: c/2", f"{there}: c/2"]), "one loss in each, told apart"
 
     def test_of_another_server_are_said_not_to_have_been_checked(self, case: Case, database: Any, other: Any) -> None:
         other.c.drop()
@@ -318,6 +364,8 @@ class TestRestoresIntoOtherDatabases:
         header.write_text(json.dumps({**json.loads(header.read_text()), "database": "mongodb://elsewhere/far"}))
         with Case.open(case.folder, database=database.uri) as opened:
             found = opened.verify()
+            with pytest.raises(BadInputError, match=r"wrote to mongodb://elsewhere/far, on another server.*--db"):
+                opened.verify(header.parent.name)
         assert found.problems == ()
         assert any("wrote to mongodb://elsewhere/far, on another server, and was not" in note for note in found.notes)
 
@@ -379,3 +427,97 @@ def test_a_plan_knows_what_was_asked_of_it(case: Case, tmp_path: Path) -> None:
     details = dict(log(case))["plan started"]
     assert (details["query"], details["mark"], details["transaction"]) == ('{"v": 1}', "back_at", "plan")
     assert case.plan(comparison, query='{"v": 7}').to_write == 0
+
+
+STRANGE: dict[str, tuple[Callable[[Case, Any], object], str]] = {
+    "a case of a number": (lambda *_: Case.open(5), "the case is 5, which is no path"),  # type: ignore[arg-type]
+    "a case of nothing": (lambda *_: Case.open(""), "the case is '', which is no path"),
+    "a database of a number": (lambda *_: Case.open("x", database=5), "the database is 5"),  # type: ignore[arg-type]
+    "into a number": (lambda case, _: case.restore_into(5), "the other database is 5, which is no text"),
+    "scan nothing": (lambda case, _: case.scan(""), "a source is '', which is no path"),
+    "compare nothing": (lambda case, _: case.compare(""), "a source is '', which is no path"),
+    "compare None": (lambda case, _: case.compare(None), "a source is None, which is no path"),
+    "a collection of a number": (lambda case, _: case.compare(collection=5), "the collection is 5, which is no text"),
+    "a key of numbers": (lambda case, _: case.compare(key=[5]), "key: 5 is no name"),
+    "a time of a number": (lambda case, _: case.compare(as_of=5), "the time is 5, which is no text"),
+    "a backup of no collection": (lambda case, _: case.backup(collections=[]), "collections names nothing"),
+    "a backup of numbers": (lambda case, _: case.backup(collections=[5]), "collections: 5 is no name"),
+    "a backup of an empty name": (lambda case, _: case.backup(collections=[""]), "collections: '' is no name"),
+    "a backup into nothing": (lambda case, _: case.backup(""), "the backup's folder is '', which is no path"),
+    "an unknown layout": (lambda case, _: case.backup(layout="tar"), "layout cannot be 'tar'; choose of bson, json"),
+    "no compression": (lambda case, _: case.backup(compression=""), "cannot be ''; choose of none, zstd, gzip"),
+    "a plan of a text": (lambda case, _: case.plan("c1"), "'c1' is no comparison; give what compare returned"),
+    "an unknown conflict": (
+        lambda case, found: case.plan(found, on_conflict="zzz"),
+        "on_conflict cannot be 'zzz'; choose of skip, replace, merge, fail",
+    ),
+    "a query that is no text": (
+        lambda case, found: case.plan(found, query={"$a": 1}), "the query is {'$a': 1}, which is no text"
+    ),
+    "a mark that is no text": (lambda case, found: case.plan(found, mark=5), "the mark is 5, which is no text"),
+    "an unknown transaction": (
+        lambda case, found: case.plan(found, transaction="zz"), "transaction cannot be 'zz'; choose of"
+    ),
+    "only a number": (lambda case, found: case.plan(found, only=5), "only: 5 is no name"),
+    "keys of a number": (lambda case, found: case.plan(found, keys=5), "5 names no keys"),
+    "keys of numbers": (lambda case, found: case.plan(found, keys=[1]), "1 is no key; give a key as comparisons"),
+    "keys of a strange choice": (lambda case, found: case.plan(found, keys=[Choice(["1"])]), "is no key"),  # type: ignore[arg-type]
+    "keys of an empty path": (lambda case, found: case.plan(found, keys=""), "the keys file is '', which is no path"),
+    "a restore of a text": (lambda case, _: case.restore("p"), "'p' is no plan; give what plan returned"),
+    "resume None": (lambda case, _: case.resume(None), "None is no restore's id"),
+    "rollback nothing": (lambda case, _: case.rollback(""), "'' is no restore's id"),
+    "rollback the folder above": (lambda case, _: case.rollback(".."), "'..' is no restore's id"),
+    "rollback a number": (lambda case, _: case.rollback(5), "5 is no restore's id"),
+    "verify a number": (lambda case, _: case.verify(5), "what to verify is 5, which is no path"),
+    "verify nothing": (lambda case, _: case.verify(""), "what to verify is '', which is no path"),
+    "verify a name too long": (lambda case, _: case.verify("x" * 5_000), "cannot be looked at: File name too long"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", STRANGE)
+def test_a_strange_argument_is_refused_in_one_line_and_nothing_is_written(
+    case: Case, database: Any, tmp_path: Path, what: str
+) -> None:
+    found = case.compare(dump(tmp_path / "c.bson", {"_id": 1}))
+    call, says = STRANGE[what]
+
+    with pytest.raises(BadInputError) as caught:
+        call(case, found)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert db_hash(database) == {}
+    assert not (case.folder / "backups").exists()
+    assert case.audit.verify().ok
+
+
+def test_keys_are_named_by_their_texts(case: Case, database: Any, tmp_path: Path) -> None:
+    comparison = case.compare(dump(tmp_path / "c.bson", *({"_id": n} for n in range(6))))
+    collection = database.client[database.name].c
+
+    result = case.restore(case.plan(comparison, keys=["1", Choice("4", "c"), "77"]), comparison)
+    assert sorted(one["_id"] for one in collection.find()) == [1, 4]
+    assert case.unmatched == [Choice("77")]
+    assert case.rollback(result.restore_id, keys=("4",)).reverted == 1
+    assert [one["_id"] for one in collection.find()] == [1]
+
+
+def test_one_text_is_one_name_and_not_its_letters(case: Case, database: Any, tmp_path: Path) -> None:
+    source = dump(tmp_path / "c.bson", {"_id": 1, "name": "a"}, {"_id": 2, "name": "b"})
+    database.client[database.name].c.insert_one({"_id": 9, "name": "b"})
+    comparison = case.compare(source, key="name")
+    assert (comparison.total.missing, comparison.total.changed) == (1, 1)
+    assert case.plan(comparison, only="missing").to_write == 1
+    assert case.backup(collections="c").collections == {"c": 1}
+
+
+def test_what_was_verified_is_told_where_it_cannot_be_logged(case: Case, database: Any) -> None:
+    database.client[database.name].c.insert_one({"_id": 1})
+    taken = case.backup()
+    (case.folder / "audit.jsonl").unlink()
+    (case.folder / "audit.jsonl").mkdir()
+
+    found = case.verify(taken.path)
+    assert (found.ok, found.checked > 0) == (True, True)
+    assert any(note.startswith("that this was verified is not in the log: ") for note in found.notes)
+    with pytest.raises(BadInputError, match="is no backup, restore, run or case"):
+        case.verify("nothing")

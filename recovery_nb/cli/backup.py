@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from recovery_nb.cli.console import Console
-from recovery_nb.cli.options import listed, next_command
+from recovery_nb.cli.given import listed
+from recovery_nb.cli.options import next_command
 
 __all__ = ["backup"]
 
@@ -44,16 +45,19 @@ def backup(
 ) -> int:
     """Take a verified copy of the database."""
     console: Console = context.obj.console
+    named = listed(collections, "--collections") or None
     with console.progress() as emit, context.obj.open(emit) as case:
-        taken = case.backup(out, collections=listed(collections) or None, layout=layout.value,
+        taken = case.backup(out, collections=named, layout=layout.value,
                            compression=compression.value if compression else None,
                            age_recipients=age_recipient or [])  # fmt: skip
     console.document(
         {"path": str(taken.path), "collections": taken.collections, "records": taken.records, "bytes": taken.bytes,
          "consistent": taken.consistent, "cluster_time": taken.cluster_time, "seconds": round(taken.seconds, 3),
-         "compression": taken.compression, "recipients": taken.recipients}
+         "compression": taken.compression, "recipients": taken.recipients, "notes": list(taken.notes)}
     )  # fmt: skip
     console.say(f"{taken.records:,} records ({taken.bytes:,} bytes) in {taken.path}, read back and checked")
+    for note in taken.notes:
+        console.say(note)
     if taken.recipients:
         keys = f"{taken.recipients:,} key{'s' if taken.recipients != 1 else ''}"
         console.say(f"encrypted to {keys}; to read it, name a file of identities in RECOVERY_NB_AGE_IDENTITIES")

@@ -53,6 +53,8 @@ def _pairs(words: list[str]) -> dict[str, str]:
     for word in words:
         if "=" not in word:
             raise BadInputError(f"the parameter {word} has no value", hint="write -p NAME VALUE")
+        if not word.partition("=")[2]:
+            raise BadInputError(f"the parameter {word[:-1]} is empty", hint="give a value, or leave it out")
     return {name: value for name, _, value in (word.partition("=") for word in words)}
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from recovery_nb.case import Case
     from recovery_nb.events import Emit
 
-__all__ = ["AsOf", "Collection", "Globals", "Key", "Sources", "Target", "global_options", "listed", "next_command"]
+__all__ = ["AsOf", "Collection", "Globals", "Key", "Sources", "Target", "global_options", "next_command"]
 
 Sources = Annotated[
     list[str], typer.Argument(metavar="SOURCE…", help="Backups, exports, dumps, logs, folders of them, oplog:.")
@@ -72,11 +72,6 @@ def global_options(
 ) -> None:  # fmt: skip
     """Keep the options that every command has for the command."""
     context.obj = Globals(case, db, Console(as_json=as_json, quiet=quiet))
-
-
-def listed(text: str) -> tuple[str, ...]:
-    """Return the words of an option that takes several, with commas between them."""
-    return tuple(field.strip() for field in text.split(",") if field.strip())
 
 
 def next_command(

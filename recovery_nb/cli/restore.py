@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from recovery_nb.cli.console import Console
+from recovery_nb.cli.given import given, listed
 from recovery_nb.cli.harm import harm_of, print_harm
-from recovery_nb.cli.options import AsOf, Collection, Globals, Key, Target, listed, next_command
-from recovery_nb.errors import BadInputError
+from recovery_nb.cli.options import AsOf, Collection, Globals, Key, Target, next_command
+from recovery_nb.cli.structures import kinds, made_by, print_kinds
+from recovery_nb.errors import BadInputError, RecoveryError
 
 if TYPE_CHECKING:
     from recovery_nb.case import Case
@@ -73,20 +74,19 @@ def restore(
 
     console: Console = context.obj.console
     if resume:
-        return _resume(context, resume, sources or [], confirmed=yes)
+        return _resume(context, resume, confirmed=yes)
     if not sources:
         raise BadInputError("no source was named", hint="name a backup, or an interrupted restore with --resume ID")
-    if not listed(only):
-        raise BadInputError("--only names no difference", hint="choose of missing, changed, equivalent")
+    wanted, fields = listed(only, "--only"), listed(key, "--key")
     if not (yes or dry_run or sys.stdin.isatty()):
         raise BadInputError("a restore writes to the database", hint="confirm with --yes, or preview with --dry-run")
     scope: Transaction = "plan" if all_or_nothing else "batch" if transaction else ""
     with console.progress() as emit, context.obj.open(emit) as case:
         case.restore_into(target_db)
-        found = case.compare(*sources, collection=collection, target=target_collection, key=listed(key), as_of=as_of)
+        found = case.compare(*sources, collection=collection, target=target_collection, key=fields, as_of=as_of)
         unread, harm = list(case.scanned.errors), harm_of(found, collection)
         plan = case.plan(
-            found, only=listed(only), keys=keys, query=query, on_conflict=on_conflict.value, mark=mark,
+            found, only=wanted, keys=keys, query=query, on_conflict=on_conflict.value, mark=mark,
             transaction=scope,
         )  # fmt: skip
         unmatched = [choice.key for choice in case.unmatched]
@@ -99,11 +99,12 @@ def restore(
         with _told_what_is_left(console, context.obj, case, database=elsewhere):
             result = preview if dry_run else case.restore(plan, found)
         checked = case.verify(result.restore_id) if result.restore_id else None
+        made = made_by(plan, case, dry_run=dry_run)
     for line in [*found.summary.notes, *(f"cannot be read: {line}" for line in unread)]:
         console.say(line)
     print_harm(console, harm)
     console.document(
-        {**_restored(result), "plan": str(plan.path), "unmatched": unmatched,
+        {**_restored(result), "made": made, "plan": str(plan.path), "unmatched": unmatched,
          "notes": [*found.summary.notes, *result.notes], "unread": unread, "damage": harm,
          "verification": checked.as_dict() if checked else None}
     )  # fmt: skip
@@ -119,9 +120,11 @@ def restore(
     if dry_run:
         console.say("nothing was written; to write it, give --yes in place of --dry-run")
     else:
-        _print_made(console, plan, "made")
+        for note in result.notes:
+            console.say(f"  {note}")
+        print_kinds(console, made, "  made")
         _print_checked(console, checked)
-        if result.restored or plan.structures:
+        if result.restored or made:
             next_command(context.obj, "to undo it", "rollback", result.restore_id, database=elsewhere)
     if result.failed or not result.success or (checked and not checked.ok):
         return 3
@@ -129,11 +132,16 @@ def restore(
     return 1 if unmatched or unread or less or found.summary.apart else 0
 
 
-def _resume(context: typer.Context, restore_id: str, sources: list[str], *, confirmed: bool) -> int:
+def _resume(context: typer.Context, restore_id: str, *, confirmed: bool) -> int:
     """Finish a restore that was interrupted, and verify all of it."""
+    from recovery_nb.restore import Plan  # noqa: PLC0415 - `--help` must answer at once
+
     console: Console = context.obj.console
-    if sources:
-        raise BadInputError("a restore is resumed from its own sources", hint=f"run restore --resume {restore_id}")
+    if besides := [shown for name, shown in given(context).items() if name not in ("resume", "yes")]:
+        raise BadInputError(
+            f"{', '.join(besides)} cannot be given with --resume, which continues the plan of {restore_id} as it is",
+            hint=f"run restore --resume {restore_id} alone; verify {restore_id} says what is left",
+        )
     if not confirmed:
         if not sys.stdin.isatty():
             raise BadInputError("a restore writes to the database", hint="confirm with --yes")
@@ -142,11 +150,14 @@ def _resume(context: typer.Context, restore_id: str, sources: list[str], *, conf
         with _told_what_is_left(console, context.obj, case, restore_id):
             result = case.resume(restore_id)
         checked = case.verify(result.restore_id)
-    console.document({**_restored(result), "verification": checked.as_dict()})
+        plan = Plan.load(case.folder / "plans" / result.plan_digest[:16])
+        made = made_by(plan, case, dry_run=False)
+    console.document({**_restored(result), "made": made, "verification": checked.as_dict()})
     console.say(f"{result.restored:,} restored, {result.skipped:,} skipped, {result.failed:,} failed in all of it")
     _print_problems(console, [*result.errors, *result.conflicts])
     for note in result.notes:
         console.say(f"  {note}")
+    print_kinds(console, made, "  made")
     _print_checked(console, checked)
     next_command(context.obj, "to undo it", "rollback", restore_id)
     return 0 if result.success and not result.failed and checked.ok else 3
@@ -167,6 +178,8 @@ def rollback(
     console.say(f"{result.reverted:,} reverted, {result.skipped:,} left alone, {result.failed:,} failed")
     if result.dropped:
         console.say(f"  removed, since this restore had made them and they are empty: {', '.join(result.dropped)}")
+    for note in result.notes:
+        console.say(f"  {note}")
     _print_problems(console, result.errors)
     for one in unmatched[:_SHOWN]:
         console.say(f"  {one}: this restore wrote no such record")
@@ -198,11 +211,11 @@ def _restored(result: Any) -> dict[str, Any]:
 def _told_what_is_left(
     console: Console, options: Globals, case: Case, resumed: str = "", *, database: str = ""
 ) -> Iterator[None]:
-    """Say, where a restore is interrupted, by which commands it is finished or undone."""
+    """Say, where a restore is interrupted or cannot go on, by which commands it is finished or undone."""
     known = {*case.restores()} - {resumed}
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RecoveryError):
         for begun in (one for one in case.restores() if one not in known):
             resuming = ("restore", "--yes", "--resume", begun)
             next_command(options, "to finish it", *resuming, database=database, say=console.remark)
@@ -245,19 +258,6 @@ def _print_plan(console: Console, plan: Plan) -> None:
         for action, count in counts.items()
     ]
     console.table(["collection", "action", "records"], rows, title=f"plan {plan.digest[:16]}")
-    _print_made(console, plan, "would be made")
+    print_kinds(console, kinds(plan.structures), "  would be made")
     for write in islice((one for one in plan.writes() if one.reason), 10):
         console.say(f"  {shown(write.collection)}/{write.key_text}: {write.action}, {write.reason}")
-
-
-def _print_made(console: Console, plan: Plan, verb: str) -> None:
-    """Say which collections, time-series and views the database lacks: some of them may hold no record."""
-    if plan.structures:
-        names = (f"{name}{_kind(text)}" for name, text in plan.structures.items())
-        console.say(f"  {verb}, as the sources describe it: {', '.join(names)}")
-
-
-def _kind(structure: str) -> str:
-    options = json.loads(structure)["options"]
-    kinds = {"timeseries": "time-series", "viewOn": "view", "capped": "capped collection"}
-    return next((f" (a {kind})" for name, kind in kinds.items() if options.get(name)), "")

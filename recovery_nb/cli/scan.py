@@ -8,7 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from recovery_nb.cli.console import Console
-from recovery_nb.cli.options import AsOf, Collection, Key, Sources, Target, listed, next_command
+from recovery_nb.cli.given import listed
+from recovery_nb.cli.options import AsOf, Collection, Key, Sources, Target, next_command
+from recovery_nb.cli.structures import kinds, print_kinds
 from recovery_nb.errors import BadInputError
 
 __all__ = ["compare", "recover", "scan"]
@@ -50,11 +52,13 @@ def compare(
     from recovery_nb.compare.resolve import shown  # noqa: PLC0415 - `--help` must answer at once
 
     console: Console = context.obj.console
+    fields = listed(key, "--key")
     if out:
         check_out(out)
     with console.progress() as emit, context.obj.open(emit) as case:
-        found = case.compare(*sources, collection=collection, key=listed(key), as_of=as_of)
+        found = case.compare(*sources, collection=collection, key=fields, as_of=as_of)
         errors = list(case.scanned.errors)
+        lacking = kinds(case.structures(found))
         if out:
             export(found, out)
     summary = found.summary
@@ -62,8 +66,7 @@ def compare(
         {"comparison": summary.id, "collections": summary.collections, "keys": summary.keys,
          "consistent": summary.consistent, "sources": [entry.path for entry in found.sources.values()],
          "conversions": summary.conversions, "uncovered": summary.uncovered, "notes": summary.notes,
-         "placements": summary.placements,
-         "errors": errors, "out": out}
+         "placements": summary.placements, "structures": lacking, "errors": errors, "out": out}
     )  # fmt: skip
     number = f"{len(found.sources):,} source{'s' if len(found.sources) != 1 else ''}"
     _counts_table(console, summary.collections, title=f"{summary.database} against {number}")
@@ -72,16 +75,17 @@ def compare(
             console.say(f"{one['source']}: its records are taken for {shown(one['collection'])} ({one['reason']})")
     for line in [*summary.notes, *(f"cannot be read: {line}" for line in errors)]:
         console.say(line)
+    print_kinds(console, lacking, "the database lacks")
     if summary.uncovered:
         console.say(f"in no source: {', '.join(map(shown, summary.uncovered))}")
     if out:
         console.say(f"the differences are in {out}")
-    if found.total.missing or found.total.changed:
+    if found.total.missing or found.total.changed or lacking:
         asked = {"--collection": collection, "--key": key, "--as-of": as_of}
         options = [word for name, value in asked.items() if value for word in (name, value)]
         named = map(redact_uri, sources)
         next_command(context.obj, "to see what a restore would do", "restore", *named, *options, "--dry-run")
-    return 0 if found.clean and not errors else 1
+    return 0 if found.clean and not errors and not lacking else 1
 
 
 def recover(

@@ -188,7 +188,7 @@ def _compare(
         ],
         conversions=[list(row) for one in read.values() for row in one.conversions],
         uncovered=[] if request.collection else uncovered,
-        notes=work.notes, apart=apart,
+        notes=work.notes, apart=apart, made=work.made,
     )  # fmt: skip
 
 

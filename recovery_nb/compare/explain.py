@@ -13,12 +13,23 @@ from bson.decimal128 import Decimal128
 
 from recovery_nb.compare.model import Change, ChangeKind, Status
 from recovery_nb.records.cells import is_cell_of, parse_date
-from recovery_nb.records.elements import CODEC, Element, elements
+from recovery_nb.records.elements import CODEC, Element, build, elements, id_element
 from recovery_nb.records.keys import canonical
 from recovery_nb.records.schema import TYPE_NAMES
 from recovery_nb.sources.base import Typing
 
-__all__ = ["diff", "newer_in_database", "verdict"]
+__all__ = [
+    "Value",
+    "added",
+    "change_kind",
+    "diff",
+    "escaped",
+    "identified",
+    "newer_in_database",
+    "python_value",
+    "show",
+    "verdict",
+]
 
 _NUMBERS = frozenset({0x01, 0x10, 0x12, 0x13})
 _DOCUMENT, _ARRAY, _STRING, _DATE = 0x03, 0x04, 0x02, 0x09
@@ -29,9 +40,15 @@ _EMPTY = {_STRING: struct.pack("<i", 1) + b"\x00", _DOCUMENT: _NOTHING, _ARRAY: 
 """What an empty cell may stand for, beside a field that is not there."""
 
 Value = tuple[int, bytes]
+"""A BSON type byte and a value's bytes."""
 
 
-def _python(kind: int, value: bytes) -> object:
+def python_value(kind: int, value: bytes) -> object:
+    """Return a value with its type (bson, PyMongo).
+
+    Raises:
+        bson.errors.BSONError: It does not decode.
+    """
     body = bytes([kind]) + b"v\x00" + value
     return bson.decode(struct.pack("<i", len(body) + 5) + body + b"\x00", CODEC)["v"]
 
@@ -43,7 +60,7 @@ def show(value: Value | None) -> str:
     kind, raw = value
     name = TYPE_NAMES.get(kind, f"0x{kind:02x}")
     try:
-        decoded = _python(kind, raw)
+        decoded = python_value(kind, raw)
     except Exception:
         return f"(unreadable {name})"
     if isinstance(decoded, dict | list):
@@ -68,9 +85,9 @@ def _same_but_lossy(database: Value, source: Value) -> bool:
             return text == raw.hex().encode()
         if kind in (_STRING, _DOCUMENT, _ARRAY):
             return False
-        return str(_python(kind, raw)).encode() == text
+        return str(python_value(kind, raw)).encode() == text
     if source[0] in _NUMBERS and kind == 0x13:
-        number = _python(*source)
+        number = python_value(*source)
         return str(Decimal128.from_bid(raw)) == str(number)
     return source[0] == 0x0A and kind == 0x01 and not math.isfinite(struct.unpack("<d", raw)[0])
 
@@ -92,7 +109,14 @@ def _is_empty(value: Value) -> bool:
     return _EMPTY.get(value[0]) == value[1]
 
 
-def _kind(database: Value, source: Value, typing: Typing) -> ChangeKind:
+def change_kind(database: Value, source: Value, typing: Typing) -> ChangeKind:
+    """Return how two values that are not the same differ.
+
+    Args:
+        database: The value in the database.
+        source: The value in the source.
+        typing: What the source's format keeps of types.
+    """
     same_number = database[0] in _NUMBERS and source[0] in _NUMBERS and canonical(*database) == canonical(*source)
     if same_number and database[0] != source[0]:
         return ChangeKind.WIDTH
@@ -104,7 +128,8 @@ def _kind(database: Value, source: Value, typing: Typing) -> ChangeKind:
     return ChangeKind.VALUE
 
 
-def _escape(name: bytes) -> str:
+def escaped(name: bytes) -> str:
+    """Return a field's name as a step of a JSON Pointer (RFC 6901)."""
     return name.decode("utf-8", "replace").replace("~", "~0").replace("/", "~1")
 
 
@@ -114,10 +139,10 @@ def _compare(path: str, database: Value, source: Value, typing: Typing) -> Itera
     if database[0] == source[0] == _DOCUMENT or database[0] == source[0] == _ARRAY:
         yield from _diff(path, list(elements(database[1])), list(elements(source[1])), typing)
     else:
-        yield Change(path, _kind(database, source, typing), show(database), show(source))
+        yield Change(path, change_kind(database, source, typing), show(database), show(source))
 
 
-def _added(value: Value, typing: Typing) -> ChangeKind:
+def added(value: Value, typing: Typing) -> ChangeKind:
     """Return what it means that only the database has a field.
 
     In CSV, an empty cell stands for several values; and a column that was not exported says nothing of its field.
@@ -135,14 +160,14 @@ def _diff(path: str, left: list[Element], right: list[Element], typing: Typing) 
             yield Change(path, ChangeKind.VALUE, f"{len(left)} fields, some twice", f"{len(right)} fields")
         return
     for name, value in ours.items():
-        here = f"{path}/{_escape(name)}"
+        here = f"{path}/{escaped(name)}"
         if name in theirs:
             yield from _compare(here, value, theirs[name], typing)
         else:
-            yield Change(here, _added(value, typing), show(value), "")
+            yield Change(here, added(value, typing), show(value), "")
     for name, value in theirs.items():
         if name not in ours:
-            yield Change(f"{path}/{_escape(name)}", ChangeKind.REMOVED, "", show(value))
+            yield Change(f"{path}/{escaped(name)}", ChangeKind.REMOVED, "", show(value))
     common = [name for name in ours if name in theirs]
     if common != [name for name in theirs if name in ours]:
         yield Change(path, ChangeKind.ORDER, "another order of fields", "")
@@ -160,6 +185,18 @@ def diff(database: bytes, source: bytes, *, typing: Typing = Typing.FULL) -> lis
         InvalidRecordError: One of them is not a BSON document.
     """
     return list(_diff("", list(elements(database)), list(elements(source)), typing))
+
+
+def identified(candidate: bytes, current: bytes) -> bytes:
+    """Return a record that has no `_id` with the one that a restore would give it: the database's.
+
+    Raises:
+        InvalidRecordError: One of them is not a BSON document.
+    """
+    own = id_element(current)
+    if own is None or id_element(candidate) is not None:
+        return candidate
+    return build([(own[0], b"_id", own[1:]), *elements(candidate)])
 
 
 def verdict(changes: Sequence[Change]) -> Status:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recovery_nb.compare.result import Comparison
-from recovery_nb.errors import BadInputError, RecoveryError
+from recovery_nb.errors import BadInputError
 from recovery_nb.files import sync_file, sync_folder, writing
 
 __all__ = ["check_folder", "check_out", "export"]

@@ -118,6 +118,7 @@ DIFFERENCES = pa.schema(
         ("note", pa.string()),
         ("fields", pa.list_(pa.string())),  # paths that changed
         ("changes", pa.string()),  # JSON: the changes, for eyes
+        ("made", pa.timestamp("ms", tz="UTC")),  # when the record was made, by its collection's field for that
     ]
 )
 """One row for each difference. It locates the source's record; its bytes are read again from there."""

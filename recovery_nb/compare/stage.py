@@ -14,7 +14,8 @@ from bson.raw_bson import RawBSONDocument
 from recovery_nb.catalog.entry import DamageEntry, SourceEntry
 from recovery_nb.catalog.facts import preview
 from recovery_nb.catalog.table import fingerprint, well_formed
-from recovery_nb.compare.explain import diff, newer_in_database, verdict
+from recovery_nb.compare.explain import diff, identified, newer_in_database, verdict
+from recovery_nb.compare.making import Making
 from recovery_nb.compare.model import DIFFERENCES, Change, ChangeKind, Counts, Status
 from recovery_nb.compare.readings import Readings
 from recovery_nb.compare.rows import RowWriter
@@ -27,7 +28,6 @@ from recovery_nb.records.elements import (
     Element,
     InvalidRecordError,
     build,
-    elements,
     find_element,
     id_element,
     invalid_reason,
@@ -55,6 +55,7 @@ class Work:
         placed: By source id, the database's collection for each name the source gives.
         damage: By source id, what could not be read of it.
         notes: Remarks for the analyst.
+        made: By collection, the field that says when its records were made; where there is none, it is not here.
     """
 
     database: Database
@@ -65,6 +66,7 @@ class Work:
     placed: Mapping[str, Mapping[str, str]]
     damage: Mapping[str, Sequence[Damage | DamageEntry]]
     notes: list[str] = field(default_factory=list)
+    made: dict[str, str] = field(default_factory=dict)
 
 
 class Stage:
@@ -82,6 +84,7 @@ class Stage:
         self.work, self.name, self.key = work, name, key
         self.sources, self.screen, self.rows = sources, screen, rows
         self.found: Counter[Status] = Counter()
+        self.making = Making()
 
     def run(self, records: int) -> Counts:
         """Write the rows of every difference and return the counts; the database's `records` not among them agree."""
@@ -97,10 +100,12 @@ class Stage:
                     self.work.emit(Event("compare", f"differences of {self.name}", done, total))
         self._duplicates()
         self._corrupt()
+        if self.making.field:
+            self.work.made[self.name] = self.making.field
         return Counts(**{status.value: self.found[status] for status in Status})
 
     def base(self, row: Mapping[str, Any], status: Status) -> dict[str, Any]:
-        """Return the row of a difference, as far as the screening knows it."""
+        """Return the row of a difference, as far as the screening knows it, and its `record` if that was read."""
         source = None if row.get("source") is None else self.sources[row["source"]]
         inferred, ambiguous = row.get("inferred") or "", bool(row.get("ambiguous"))
         return {
@@ -113,6 +118,7 @@ class Stage:
             "confidence": confidence(source, inferred, ambiguous=ambiguous).value if source else None,
             "newer": "", "note": f"{source.name} holds several versions of this key" if source and ambiguous else "",
             "fields": [], "changes": "[]",
+            "made": self.making.of(row.get("record"), row.get("id") or row.get("database_id")),
         }  # fmt: skip
 
     def _shown(self, row: Mapping[str, Any]) -> str:
@@ -142,7 +148,7 @@ class Stage:
             self._broken(row, reason, candidate)
             return
         try:
-            changes = diff(current, _identified(candidate, current), typing=source.typing)
+            changes = diff(current, identified(candidate, current), typing=source.typing)
         except InvalidRecordError as error:
             place = (row["member"], row["offset"], row["length"])
             self._corrupt_row(source, Damage(*place, str(error), row["collection"]))
@@ -161,7 +167,9 @@ class Stage:
     def _changed(self, rows: list[dict[str, Any]]) -> None:
         now = self.work.database.fetch(self.name, [row["database_id"] for row in rows])
         candidates = self._candidates(rows)
-        for number, row in enumerate(rows):
+        self.making.decide(candidates.values())
+        for number, found in enumerate(rows):
+            row = {**found, "record": candidates[number]}
             current = now.get(_canonical(row["database_id"]))
             if current is None:  # deleted since the snapshot
                 self._add(self.base({**row, "current": None}, Status.MISSING))
@@ -189,15 +197,16 @@ class Stage:
     def _readable(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
         """Yield the rows whose record decodes; tell of one that does not, and yield the next version that does."""
         candidates = self._candidates(rows)
+        self.making.decide(candidates.values())
         for number, row in enumerate(rows):
             if not (reason := invalid_reason(candidates[number])):
-                yield row
+                yield {**row, "record": candidates[number]}
                 continue
             self._broken(row, reason, candidates[number])
             for other in self.screen.versions(row["key"]):
                 (record,) = self._candidates([other]).values()
                 if other["fingerprint"] != row["fingerprint"] and not invalid_reason(record):
-                    yield {**row, **other}
+                    yield {**row, **other, "record": record}
                     break
 
     def _broken(self, row: Mapping[str, Any], reason: str, record: bytes) -> None:
@@ -218,6 +227,7 @@ class Stage:
 
     def _extra(self, rows: list[dict[str, Any]]) -> None:
         there = self.work.database.present(self.name, [row["database_id"] for row in rows])
+        self.making.decide((), [row["database_id"] for row in rows])
         for row in rows:
             if _canonical(row["database_id"]) in there:
                 self._add(self.base(row, Status.EXTRA))
@@ -268,14 +278,6 @@ class Stage:
             "fingerprint": fingerprint(record),
             "changes": json.dumps([asdict(Change("", ChangeKind.PARTIAL, "", shown))], ensure_ascii=False),
         }  # fmt: skip
-
-
-def _identified(candidate: bytes, current: bytes) -> bytes:
-    """Return a record that has no `_id` with the one that a restore would give it: the database's."""
-    own = id_element(current)
-    if own is None or id_element(candidate) is not None:
-        return candidate
-    return build([(own[0], b"_id", own[1:]), *elements(candidate)])
 
 
 def _canonical(element: bytes) -> bytes:

@@ -35,7 +35,8 @@ def to_html(notebook: Any, facts: Mapping[str, object]) -> str:
     Args:
         notebook: An nbformat node, frozen.
         facts: What the page says of the run at its top: "notebook", "status", "error", "started", "finished",
-            "seconds", "exit_code", "parameters", "run" and "versions".
+            "seconds", "exit_code", "parameters", "run" and "versions"; and for the record of a session its "kind"
+            ("session", or "file" for one that was not compared with a kernel), "saved", "cells" and "notes".
     """
     heading, story = _headed(notebook)
     page, _ = _exporter().from_notebook_node(

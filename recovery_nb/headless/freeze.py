@@ -50,10 +50,9 @@ def freeze(notebook: Any, scrubber: Scrubber, *, facts: dict[str, object]) -> An
             shown = [part for output in cell.outputs for part in _expand(output, captured)]
             cell.outputs = [_scrubbed(_still(output), scrubber) for output in _merged(shown)]
     metadata = dict(frozen.metadata)
-    papermill = dict(metadata.get("papermill", {}))
-    for key in ("input_path", "output_path", "environment_variables"):
-        papermill.pop(key, None)
-    metadata["papermill"] = papermill
+    if "papermill" in metadata:
+        machine = ("input_path", "output_path", "environment_variables")
+        metadata["papermill"] = {key: value for key, value in metadata["papermill"].items() if key not in machine}
     frozen.metadata = from_dict({**scrubber.tree(metadata), "recovery_nb": facts})
     return frozen
 

@@ -13,6 +13,7 @@ import nbformat
 from recovery_nb.errors import BadInputError, RecoveryError
 from recovery_nb.files import sync_folder, write_whole
 from recovery_nb.headless.export import to_html
+from recovery_nb.headless.printing import to_pdf
 from recovery_nb.headless.scrub import Scrubber
 from recovery_nb.reports.sentinel import REPORT
 
@@ -47,7 +48,9 @@ def read_report(path: Path, scrubber: Scrubber) -> bytes:
         return b""
 
 
-def publish(frozen: Any, report: bytes, facts: Mapping[str, object], *, stem: str, private: Path, out: Path) -> Path:
+def publish(
+    frozen: Any, report: bytes, facts: Mapping[str, object], *, stem: str, private: Path, out: Path, pdf: bool = False
+) -> Path:
     """Lay a run's files out in a private folder, and give that folder its final name.
 
     Args:
@@ -57,15 +60,20 @@ def publish(frozen: Any, report: bytes, facts: Mapping[str, object], *, stem: st
         stem: The name of the notebook's files.
         private: A folder on the same file system as `out`.
         out: The folder of runs.
+        pdf: Print the page, too.
 
     Returns:
         The run's folder.
+
+    Raises:
+        MissingRequirementError: There is no Chromium to print with.
+        RecoveryError: It did not print, or the folder's name cannot be had.
     """
     nbformat.validate(frozen)
-    files = {
-        f"{stem}.ipynb": nbformat.writes(frozen).encode(),
-        f"{stem}.html": to_html(frozen, facts).encode(),
-    }
+    page = to_html(frozen, facts)
+    files = {f"{stem}.ipynb": nbformat.writes(frozen).encode(), f"{stem}.html": page.encode()}
+    if pdf:
+        files[f"{stem}.pdf"] = to_pdf(page)
     if report:
         files[REPORT] = report
     staged = private / "run"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import json
 import platform
 import secrets
 import tempfile
@@ -18,7 +18,7 @@ from recovery_nb.errors import RecoveryError
 from recovery_nb.events import Emit, silent
 from recovery_nb.headless.library import find_notebook
 from recovery_nb.headless.parameters import check_parameters, notebook_parameters
-from recovery_nb.headless.scrub import Scrubber, has_credentials
+from recovery_nb.headless.record import REQUEST, scrubber_for
 from recovery_nb.reports.sentinel import REPORT, RUN_DIR, RUN_TOKEN
 
 __all__ = ["RunResult", "run_notebook"]
@@ -37,6 +37,7 @@ class RunResult:
         notebook: The executed, frozen notebook.
         html: The same as a page that needs no kernel, no script and no network.
         report: The notebook's report; None if it did not come so far.
+        pdf: The page as printed; None if that was not asked for, or failed.
         exit_code: 0, 1 or 3 as the notebook says, 2 for a failed run, 130 for an interrupted one.
         error: One line that says what went wrong and where; "" for a success.
     """
@@ -48,6 +49,7 @@ class RunResult:
     report: Path | None
     exit_code: int
     error: str = ""
+    pdf: Path | None = None
 
 
 def run_notebook(
@@ -63,8 +65,9 @@ def run_notebook(
     """Execute a notebook in the caller's working directory and publish what it left.
 
     The folder `out/<notebook>_<UTC time>[_n]/` appears whole or not at all, with `<notebook>.ipynb`,
-    `<notebook>.html`, `run.json` and, if the notebook came to its end, `report.json`. A failed or interrupted
-    run is published too. Until then nothing of it is on disk but in a private folder beside it.
+    `<notebook>.html`, `run.json` and, if the notebook came to its end, `report.json`; and `<notebook>.pdf`, if it
+    called `Case.record` with `pdf`. A failed or interrupted run is published too. Until then nothing of it is on
+    disk but in a private folder beside it.
 
     Args:
         notebook: A path, or the name of a notebook that comes with the package.
@@ -134,8 +137,7 @@ def _run(
     finished = datetime.now(UTC)
     judged = verdict.decide(execution, private=private, token=token, cell_timeout=cell_timeout)
     # The kernel inherits the caller's environment: a URI there is as secret as one that was given.
-    inherited = (value for name, value in os.environ.items() if name == _DATABASE or has_credentials(value))
-    scrubber = Scrubber(database, *inherited)
+    scrubber = scrubber_for(database)
     facts: dict[str, object] = {
         "run": f"{path.stem}_{started:%Y%m%dT%H%M%SZ}",
         "notebook": path.stem,
@@ -150,9 +152,19 @@ def _run(
         "parameters": scrubber.tree({**{known.name: known.default for known in notebook_parameters(source)}, **values}),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
     }
-    frozen = freeze.freeze(execution.notebook, scrubber, facts=facts)
     report = publish.read_report(private / REPORT, scrubber)
-    run = publish.publish(frozen, report, facts, stem=path.stem, private=private, out=out)
+    pdf = _wants_pdf(private)
+    while True:
+        frozen = freeze.freeze(execution.notebook, scrubber, facts=facts)
+        try:
+            run = publish.publish(frozen, report, facts, stem=path.stem, private=private, out=out, pdf=pdf)
+        except RecoveryError as problem:
+            if not pdf:
+                raise
+            # A run is published whatever becomes of its PDF.
+            pdf, facts["notes"] = False, [f"There is no PDF: {problem}"]
+        else:
+            break
     return RunResult(
         run=run,
         status=judged.status,
@@ -161,4 +173,13 @@ def _run(
         report=run / REPORT if report else None,
         exit_code=judged.exit_code,
         error=str(facts["error"]),
+        pdf=run / f"{path.stem}.pdf" if pdf else None,
     )
+
+
+def _wants_pdf(private: Path) -> bool:
+    """Return whether the notebook asked for one by `Case.record`."""
+    try:
+        return bool(json.loads((private / REQUEST).read_bytes())["pdf"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

@@ -14,6 +14,7 @@ from recovery_nb.scanning import Scan, catalogued
 from recovery_nb.sources.discover import find_sources
 from recovery_nb.sources.oplog.times import parse_time
 from recovery_nb.states import state_at
+from recovery_nb.verbs.asked import text, texts
 from recovery_nb.verbs.context import Context
 from recovery_nb.verbs.scan import known_sources
 
@@ -47,10 +48,13 @@ def compare_with(
         BadInputError: There is no source, or what was asked for cannot be compared.
         ConnectionFailedError: The database does not answer.
     """
+    fields = texts(key, "key")
+    for name, what in ((collection, "the collection"), (target, "the target collection")):
+        text(name, what)
     details: dict[str, object] = {} if as_of is None else {"as_of": as_of}
-    with context.audited("compare", collection=collection, target=target, key=list(key), **details) as outcome:
+    with context.audited("compare", collection=collection, target=target, key=fields, **details) as outcome:
         if as_of is not None:
-            parse_time(as_of)  # before anything is copied for it
+            parse_time(text(as_of, "the time"))  # before anything is copied for it
         database = context.database
         entries = scan(*named).sources if named else scanned.sources or known_sources(context)
         if not entries:
@@ -59,7 +63,7 @@ def compare_with(
             used, notes = of_one_database(entries, context.called or database.name, named)
         else:
             used, notes = _state(context, entries, as_of)
-        request = Request(used, collection=collection, target=target, key=tuple(key), notes=tuple(notes))
+        request = Request(used, collection=collection, target=target, key=fields, notes=tuple(notes))
         found = compare(request, database, context.catalog, context.folder / "comparisons", emit=context.emit)
         summary = found.summary
         outcome.update(id=summary.id, sources=summary.sources, collections=summary.collections)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from recovery_nb.audit.values import printable
 from recovery_nb.compare.model import Status
@@ -23,10 +25,20 @@ from recovery_nb.restore import (
     resume,
     rollback,
 )
-from recovery_nb.selection import RESTORABLE, Choice, Keys, planned_bytes, read_keys, read_query, select, structures
+from recovery_nb.selection import (
+    RESTORABLE,
+    Choice,
+    Keys,
+    planned_bytes,
+    read_query,
+    select,
+    structure_notes,
+    structures,
+)
+from recovery_nb.verbs.asked import keys_of, one_of, some_comparison, some_plan, text, texts
 from recovery_nb.verbs.context import Context
 
-__all__ = ["apply_plan", "finish_restore", "plan_restore", "undo_restore"]
+__all__ = ["apply_plan", "finish_restore", "lost_structures", "plan_restore", "undo_restore"]
 
 
 def plan_restore(
@@ -34,7 +46,7 @@ def plan_restore(
     comparison: Comparison | None = None,
     *,
     only: Sequence[Status | str] = (Status.MISSING, Status.CHANGED),
-    keys: Path | str | Keys | Iterable[Choice] | None = None,
+    keys: Path | str | Keys | Iterable[Choice | str] | None = None,
     query: str = "",
     on_conflict: OnConflict | str = OnConflict.SKIP,
     mark: str = "",
@@ -45,21 +57,24 @@ def plan_restore(
     Returns:
         The plan, and the choices of `keys` that no difference answers to.
     """
-    details = {"query": query, "mark": mark, "transaction": transaction}
+    wanted, conflict = {*texts(only, "only")}, OnConflict(one_of(on_conflict, [*OnConflict], "on_conflict"))
+    one_of(transaction, get_args(Transaction), "transaction")
+    details = {"query": text(query, "the query"), "mark": text(mark, "the mark"), "transaction": transaction}
     said = {name: value for name, value in details.items() if value}
-    with context.audited("plan", only=[str(one) for one in only], on_conflict=str(on_conflict), **said) as outcome:
-        comparison = comparison or context.latest()
-        statuses = [status for status in RESTORABLE if status.value in set(map(str, only))]
-        if unknown := {str(one) for one in only} - {status.value for status in RESTORABLE}:
+    given = some_comparison(comparison)
+    with context.audited("plan", only=sorted(wanted), on_conflict=str(conflict), **said) as outcome:
+        comparison = given or context.latest()
+        statuses = [status for status in RESTORABLE if status.value in wanted]
+        if unknown := wanted - {status.value for status in RESTORABLE}:
             raise BadInputError(
                 f"{', '.join(sorted(unknown))} cannot be restored", hint="choose of missing, changed, equivalent"
             )
-        chosen = _chosen(keys)
+        chosen = keys_of(keys)
         asked = read_query(query) if query else None
         pick = partial(select, comparison, context.database, statuses=statuses, keys=chosen, query=asked)
         chosen_of = {one.collection for one in pick()} if chosen or asked else None
         plan = make_plan(
-            pick(), context.folder / "plans", database=context.database.label, on_conflict=OnConflict(on_conflict),
+            pick(), context.folder / "plans", database=context.database.label, on_conflict=conflict,
             sources={entry.id: printable(entry.path) for entry in comparison.sources.values()},
             structures=_whole(comparison, structures(comparison, context.database, only=chosen_of)), mark=mark,
             marked_at=time.time_ns() // 1_000_000 if mark else 0, transaction=transaction,
@@ -77,6 +92,12 @@ def plan_restore(
     return plan, unmatched
 
 
+def lost_structures(context: Context, comparison: Comparison | None = None) -> dict[str, str]:
+    """Return what the database lacks of collections, time-series and views, as `Case.structures` describes it."""
+    comparison = some_comparison(comparison) or context.latest()
+    return _whole(comparison, structures(comparison, context.database))
+
+
 def apply_plan(
     context: Context,
     plan: Plan,
@@ -85,13 +106,15 @@ def apply_plan(
     dry_run: bool = False,
 ) -> RestoreResult:
     """Apply a plan under a journal, or preview it, as `Case.restore` describes it."""
-    comparison = comparison or context.latest()
-    _same_database(context, plan)
+    comparison = some_comparison(comparison) or context.latest()
+    _same_database(context, some_plan(plan))
     with context.audited("restore preview" if dry_run else "restore", plan=plan.digest) as outcome:
+        unknown = structure_notes(plan, context.database)
         result = apply(
             plan, context.address(), payload=partial(planned_bytes, comparison),
             folder=context.folder / "restores", dry_run=dry_run, comparison=comparison.summary.id, emit=context.emit,
         )  # fmt: skip
+        result = replace(result, notes=(*result.notes, *unknown))
         outcome.update(
             restore_id=result.restore_id, restored=result.restored, skipped=result.skipped, failed=result.failed
         )
@@ -114,14 +137,18 @@ def finish_restore(context: Context, restore_id: str) -> RestoreResult:
 
 
 def undo_restore(
-    context: Context, restore_id: str, *, keys: Path | str | Keys | Iterable[Choice] | None = None, force: bool = False
+    context: Context,
+    restore_id: str,
+    *,
+    keys: Path | str | Keys | Iterable[Choice | str] | None = None,
+    force: bool = False,
 ) -> tuple[RollbackResult, list[Choice]]:
     """Undo a restore from its journal, as `Case.rollback` describes it.
 
     Returns:
         What came of it, and the choices of `keys` that it wrote nothing of.
     """
-    chosen = _chosen(keys)
+    chosen = keys_of(keys)
 
     def is_chosen(collection: str, key: str) -> bool:
         found = chosen.find(collection, key) if chosen else []
@@ -162,11 +189,6 @@ def _same_database(context: Context, plan: Plan) -> None:
 
 
 def _folder_of(context: Context, restore_id: str) -> Path:
-    if Path(restore_id).name != restore_id:
-        raise BadInputError(f"{restore_id!r} is no restore's id", hint="name one as the restore printed it")
+    if not isinstance(restore_id, str) or restore_id in ("", "..") or Path(restore_id).name != restore_id:
+        raise BadInputError(f"{restore_id!r:.60} is no restore's id", hint="name one as the restore printed it")
     return context.folder / "restores" / restore_id
-
-
-def _chosen(keys: Path | str | Keys | Iterable[Choice] | None) -> Keys | None:
-    named = read_keys(Path(keys)) if isinstance(keys, str | Path) else keys
-    return named if isinstance(named, Keys) or named is None else Keys.of(named)

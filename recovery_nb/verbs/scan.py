@@ -15,6 +15,7 @@ from recovery_nb.sources.base import AS_OF
 from recovery_nb.sources.discover import find_by_pattern, find_sources
 from recovery_nb.sources.mongodb import Database
 from recovery_nb.sources.oplog.live import copy_oplog
+from recovery_nb.verbs.asked import place
 from recovery_nb.verbs.context import Context
 from recovery_nb.verbs.servers import EMBEDDED
 
@@ -35,6 +36,8 @@ def scan_sources(context: Context, named: Sequence[str | Path], settings: Settin
     Raises:
         RecoveryError: A database or an oplog that was named cannot be copied.
     """
+    for name in named:
+        place(name, "a source")
     paths = [_copied(context, str(name)) for name in named]
     own = [] if any(path.absolute().is_relative_to(context.folder) for path in paths) else [context.folder]
     if named:

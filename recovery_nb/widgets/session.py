@@ -14,6 +14,7 @@ from IPython import get_ipython
 from recovery_nb.case import Case
 from recovery_nb.compare.result import Comparison
 from recovery_nb.errors import BadInputError, RecoveryError
+from recovery_nb.headless.transcript import keep
 from recovery_nb.reports import Report
 from recovery_nb.reports.sentinel import RUN_DIR, finish
 from recovery_nb.widgets.progress import progress
@@ -26,6 +27,8 @@ _URIS = ("mongodb://", "mongodb+srv://", "oplog:mongodb")
 def begin(case: str | Path | Case, *, database: str = "") -> Case:
     """Open a notebook's case: progress is shown below the cell at work, an error is one line.
 
+    From here on the kernel keeps what its cells show, for `Case.record`.
+
     Args:
         case: The case's folder; or the case itself, when the cell is run again.
         database: A URI without a password, or `embedded:NAME`; "" for `DATABASE_URI` or the profile.
@@ -34,6 +37,8 @@ def begin(case: str | Path | Case, *, database: str = "") -> Case:
         BadInputError: The URI holds a password, which would stay in the notebook; or the folder is a file.
     """
     _one_line_errors()
+    if RUN_DIR not in os.environ:  # a headless run has all that was shown anyway
+        keep(get_ipython())
     if isinstance(case, Case):
         case.close()
         case = case.folder

@@ -146,3 +146,17 @@ def test_a_backup_with_a_file_of_another_one_is_not_trusted_in_silence(cli: Cli,
     checked = cli("verify", newer, "--json")
     assert checked.code == 1
     assert any("users.bson.zst" in one["where"] for one in checked.json["problems"])
+
+
+def test_what_json_does_not_keep_is_said_by_the_backup_and_by_the_restore(cli: Cli, users: Any) -> None:
+    users.create_index("note", unique=True)
+    done = cli("backup", "--format", "json", "--json")
+    assert done.code == 0, done.text
+    (note,) = done.json["notes"]
+    assert "users" in note
+    assert "index" in note
+
+    users.drop()
+    restored = cli("restore", done.json["path"], "--yes", "--json")
+    assert restored.json["restored"] == 50
+    assert any("no indexes or options" in one and "users" in one for one in restored.json["notes"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import signal
 import time
@@ -201,7 +202,11 @@ def test_a_killed_restore_is_resumed_and_leaves_every_record_once(
     assert 0 < users.count_documents({}) < COUNT
     (folder,) = (cli.case / "restores").glob("r*")
     cli.refused("restore", "--resume", folder.name, says="confirm with --yes")
-    cli.refused("restore", many, "--resume", folder.name, "--yes", says="from its own sources")
+    cli.refused("restore", many, "--resume", folder.name, "--yes", says="SOURCE cannot be given with --resume")
+    written = content()
+    tried = cli.refused("restore", "--resume", folder.name, "--dry-run", "--yes", says="--dry-run cannot be given with")
+    assert f"verify {folder.name} says what is left" in tried.err
+    assert content() == written
     cli.refused("restore", "--resume", "r-none", "--yes", says=folder.name)
     cli.refused("restore", "--yes", says="--resume ID")
 
@@ -345,3 +350,68 @@ def test_records_in_the_place_of_others_are_not_restored(cli: Cli, database: Any
     assert (done.code, done.json["restored"]) == (1, 0)
     assert any("left out" in line and "it holds what" in line for line in done.json["unread"])
     assert store["a"].count_documents({}) == 0
+
+
+def test_views_and_empty_collections_that_are_lost_are_told_and_made(cli: Cli, everything: Any) -> None:
+    everything.create_collection("nothing_yet")
+    backup = cli("backup", "--json").json["path"]
+    assert (whole := cli("compare", backup, "--json")).code == 0, whole.text
+    assert whole.json["structures"] == {}
+    for name in ("recent", "nothing_yet"):
+        everything.drop_collection(name)
+
+    lost = {"nothing_yet": "collection", "recent": "view"}
+    found = cli("compare", backup, "--json")
+    assert (found.code, found.json["structures"]) == (1, lost)
+    assert sum(counts["missing"] for counts in found.json["collections"].values()) == 0
+    told = cli("compare", backup).out
+    assert "the database lacks, as the sources describe it: nothing_yet, recent (a view)" in told
+    assert "to see what a restore would do: " in told
+    assert cli("compare", backup, "--collection", "events", "--json").json["structures"] == {}
+
+    tried = cli("restore", backup, "--dry-run", "--json")
+    assert (tried.code, tried.json["made"], tried.json["planned"]) == (0, lost, 0)
+    assert "recent" not in everything.list_collection_names()
+    done = cli("restore", backup, "--yes", "--json")
+    assert (done.code, done.json["made"], done.json["restored"]) == (0, lost, 0)
+    assert lost.keys() <= set(everything.list_collection_names())
+    assert (again := cli("restore", "--resume", done.json["restore_id"], "--yes", "--json")).code == 0, again.text
+    assert again.json["made"] == lost
+    assert cli("compare", backup, "--json").json["structures"] == {}
+    assert sorted(cli("rollback", done.json["restore_id"], "--json").json["dropped"]) == [*lost]
+
+
+def test_a_view_that_cannot_be_made_is_not_told_as_made(cli: Cli, database: Any) -> None:
+    folder = dumped(cli, RECORDS)
+    stated = {"options": {"viewOn": "users", "pipeline": [{"$nonsense": 1}]}, "indexes": [], "type": "view"}
+    (folder / "bad.metadata.json").write_text(json.dumps(stated))
+    done = cli("restore", folder, "--yes", "--json")
+    assert (done.code, done.json["made"], done.json["restored"]) == (3, {}, 12)
+    assert [one["collection"] for one in done.json["errors"]] == ["bad"]
+
+
+def test_a_restore_into_another_database_is_verified_and_ended_from_the_first(
+    cli: Cli, other: Any, many: Path, content: Content
+) -> None:
+    original = content()
+    killed(cli, other["users"], signal.SIGKILL, "restore", many, "--target-db", other.name, "--yes")
+    (folder,) = (cli.case / "restores").glob("r*")
+
+    for target in (folder.name, cli.case):
+        found = cli("verify", target, "--json")
+        assert found.code == 1
+        assert [one["what"].partition(";")[0] for one in found.json["problems"]] == ["it did not end: applying"]
+        assert f"{folder.name} was checked in {other.name}, which it wrote to" in found.json["notes"]
+        told = dict(line.split(": ", 1) for line in found.json["notes"] if line.startswith("to "))
+    assert f"note: to undo {folder.name}: recovery-nb" in cli("verify", folder.name).out
+
+    elsewhere = Cli(cli.folder)  # the command that is told names the database itself
+    _, *words = shlex.split(told[f"to finish {folder.name}"])
+    finished = elsewhere(*words, "--json")
+    assert (finished.code, finished.json["restored"]) == (0, COUNT), finished.text
+    verified = cli("verify", folder.name, "--json")
+    assert (verified.code, verified.json["problems"], verified.json["checked"]) == (0, [], COUNT)
+    assert not any(line.startswith("to ") for line in verified.json["notes"])
+    _, *words = shlex.split(told[f"to undo {folder.name}"])
+    assert elsewhere(*words, "--json").json["reverted"] == COUNT
+    assert (other["users"].count_documents({}), content()) == (0, original)

@@ -172,3 +172,67 @@ def _wait(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
     raise AssertionError(log.read_text())
+
+
+@pytest.fixture
+def notebook7(tmp_path: Path) -> Callable[[dict[str, str]], Any]:
+    """Start Notebook 7 as `lab` starts JupyterLab."""
+
+    def start(environment: dict[str, str]) -> Any:
+        return _front(
+            tmp_path, environment, ready="api/status",
+            command=lambda root, port, token: [
+                "notebook", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}",
+                "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}",
+                "--JupyterNotebookApp.expose_app_in_browser=True", "--KernelManager.transport=ipc",
+            ],
+        )  # fmt: skip
+
+    return start
+
+
+@pytest.fixture
+def voila(tmp_path: Path) -> Callable[[dict[str, str], Path], Any]:
+    """Serve one notebook by Voilà: `with voila(environment, notebook) as server`."""
+
+    def start(environment: dict[str, str], notebook: Path) -> Any:
+        return _front(
+            tmp_path, environment, ready="voila/static/voila.js",
+            command=lambda root, port, token: [
+                "voila", str(notebook), "--no-browser", "--Voila.ip=127.0.0.1", f"--port={port}",
+                "--Voila.port_retries=0", f"--Voila.root_dir={root}",
+            ],
+        )  # fmt: skip
+
+    return start
+
+
+@contextmanager
+def _front(
+    tmp_path: Path, environment: dict[str, str], *, command: Callable[[Path, int, str], list[str]], ready: str
+) -> Iterator[Lab]:
+    """Start a front end's module with everything of its own in the test's folder."""
+    root, own = tmp_path / "work", tmp_path / "jupyter"
+    folders = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTERLAB_SETTINGS_DIR": "settings",
+               "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython", "HOME": "home"}  # fmt: skip
+    for folder in (root, *(own / name for name in folders.values())):
+        folder.mkdir(parents=True, exist_ok=True)
+    port, token = _free_port(), secrets.token_hex(16)
+    with tempfile.TemporaryDirectory(prefix="front") as sockets, (own / "log").open("wb") as log:
+        given = {**os.environ, **{name: str(own / place) for name, place in folders.items()},
+                 "JUPYTER_RUNTIME_DIR": sockets, **environment}  # fmt: skip
+        server = subprocess.Popen(
+            [sys.executable, "-m", *command(root, port, token)],
+            env=given, stdout=log, stderr=log, start_new_session=True, cwd=root,
+        )  # fmt: skip
+        try:
+            url = f"http://127.0.0.1:{port}/"
+            _wait(server, f"{url}{ready}?token={token}", own / "log")
+            yield Lab(url, token, root)
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(server.pid, signal.SIGKILL)
+                server.wait()
