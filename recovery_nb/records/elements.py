@@ -13,6 +13,7 @@ from recovery_nb.records.batch import MAX_RECORD_BYTES
 __all__ = [
     "CODEC",
     "MAX_DEPTH",
+    "REPLIES",
     "Element",
     "InvalidRecordError",
     "build",
@@ -32,6 +33,9 @@ CODEC: CodecOptions[dict[str, object]] = CodecOptions(
     tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
 """Decoding that refuses no valid date: those past year 9999 come as `DatetimeMS`."""
+
+REPLIES = CODEC.with_options(unicode_decode_error_handler="replace")
+"""Decoding of a server's replies: of a key that it quotes in an error it keeps 150 bytes, and cuts characters in two."""
 
 MAX_DEPTH = 200
 """How deep a server lets documents be nested (BSONDepth::kDefaultMaxAllowableDepth); inserts end at 180."""

@@ -19,7 +19,7 @@ from pymongo.database import Database
 from pymongo.errors import ConnectionFailure, OperationFailure
 
 from recovery_nb.errors import BadInputError
-from recovery_nb.records.elements import CODEC
+from recovery_nb.records.elements import CODEC, REPLIES
 
 __all__ = [
     "BUCKETS",
@@ -154,7 +154,8 @@ def make_collection(database: Database[Any], name: str, structure: Structure, *,
     for attempt in _attempts():
         with attempt:
             try:
-                database.command({"create": name, **wanted, "writeConcern": database.write_concern.document})
+                command = {"create": name, **wanted, "writeConcern": database.write_concern.document}
+                database.command(command, codec_options=REPLIES)
             except OperationFailure as error:
                 if error.code == _NAMESPACE_EXISTS:
                     return attempt.num > 1  # we made it, and the reply was lost
@@ -202,7 +203,7 @@ def make_indexes(
         try:
             for attempt in _attempts():
                 with attempt:
-                    database.command(command)
+                    database.command(command, codec_options=REPLIES)
         except OperationFailure as error:
             problems.append(f"index {spec.get('name')} was not built: {_message(error)}")
     return problems

@@ -288,6 +288,16 @@ class TestAnIdThatIsTaken:
         reason = "another record has its key in the unique index by email"
         assert verdicts == [DONE, Verdict(Outcome.FAILED, reason), Verdict(Outcome.FAILED, reason)]
 
+    @pytest.mark.parametrize("ahead", [0, 1, 2])
+    def test_a_key_that_the_server_cuts_within_a_character_is_told_as_any_other(
+        self, anywhere: Place, ahead: int
+    ) -> None:
+        anywhere.client[anywhere.name].things.create_index("email", unique=True, name="by email")
+        for own, long in enumerate(("a" * ahead + "€" * 100, bson.Code("a" * ahead + "€" * 100))):
+            anywhere.put([bson.encode({"_id": f"first {own}", "email": long})])
+            verdicts = exchange(anywhere.target, "things", [inserting(bson.encode({"_id": own, "email": long}))])
+            assert verdicts == [Verdict(Outcome.FAILED, "another record has its key in the unique index by email")]
+
 
 @pytest.mark.parametrize("names", [["a name twice"], ["an empty timestamp"], ["dots"]])
 def test_what_refuses_a_replacement_is_told_of_that_record_alone(placed: Place, names: list[str]) -> None:

@@ -9,6 +9,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure
 
+from recovery_nb.records.elements import REPLIES
 from recovery_nb.restore.exchange.change import ALREADY_THERE, DONE, TAKEN, Item, Outcome, Verdict, Verdicts
 from recovery_nb.restore.exchange.errors import (
     blame,
@@ -103,7 +104,7 @@ def _send(target: Target, collection: str, items: Sequence[Item], session: Clien
         # `insert_many` costs more for each record. What it would send again after a lost reply, we look at.
         reply = target.database.command(
             {"insert": collection, "documents": list(map(RawBSONDocument, records)), "ordered": False},
-            session=session, writeConcern=DURABLE.document,
+            session=session, writeConcern=DURABLE.document, codec_options=REPLIES,
         )  # fmt: skip
         unconfirmed_by = [reply["writeConcernError"]] if "writeConcernError" in reply else []
         if "writeErrors" in reply or unconfirmed_by:
