@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from recovery_nb.reports import Report
 
-__all__ = ["Scan", "catalogued"]
+__all__ = ["Scan", "catalogued", "held_to_its_manifest"]
 
 _TYPES = {"full": "kept", "relaxed": "number widths lost", "plain": "lost", "text": "all text"}
 _PLACES = 6
@@ -154,8 +154,11 @@ def _depth(source: FileSource) -> int:
     return max((file.depth for file in source.files()), default=0)
 
 
-def _held_to_its_manifest(entry: SourceEntry) -> tuple[SourceEntry, list[BadInputError]]:
-    """Return a source without what its backup's manifest proves to be another collection's, and what it doubts."""
+def held_to_its_manifest(entry: SourceEntry) -> tuple[SourceEntry, list[BadInputError]]:
+    """Return a source without what its backup's manifest proves to be another collection's, and what it doubts.
+
+    The stored files of a backup are read for it, all of them.
+    """
     if entry.kind not in (Kind.DUMP, Kind.BSON):
         return entry, []
     whole = entry.kind is Kind.DUMP
@@ -188,7 +191,7 @@ def catalogued(found: Discovery, catalog: Catalog, *, emit: Emit = silent) -> Sc
         except BadInputError as error:
             errors.append(error)
         else:
-            entry, doubts = _held_to_its_manifest(entry)
+            entry, doubts = held_to_its_manifest(entry)
             errors += doubts
             if entries.setdefault(entry.id, entry) is not entry:
                 copies.append((source.path, entries[entry.id].path))

@@ -26,6 +26,7 @@ __all__ = ["Browser", "Facets", "Page", "Row"]
 
 _SHOWN = 500
 """How many characters of a key, or of the reason of a doubt, a row shows."""
+_SOURCE_IN_DOUBT = "its source does not agree with its checksum"
 _FREQUENT = 50
 _LARGEST = 1_000
 
@@ -250,7 +251,7 @@ class Browser:
                 candidates=int(columns.candidates[number]),
                 made=None if columns.made[number] == NO_TIME else instant(int(columns.made[number])),
                 fields=int(columns.fields[number]),
-                doubt=_cut(text["newer"] or text["note"] or "") if columns.doubtful[number] else "",
+                doubt=_cut(text["newer"] or text["note"] or _SOURCE_IN_DOUBT) if columns.doubtful[number] else "",
                 restorable=bool(columns.restorable[number]),
                 picked=bool(picked[number]),
             )

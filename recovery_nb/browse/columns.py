@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,7 +128,7 @@ def read_columns(comparison: Comparison) -> Columns:
         BadInputError: The comparison's file cannot be read.
     """
     try:
-        return _read(comparison.table)
+        return _read(comparison.table, set(comparison.summary.doubted))
     except (OSError, KeyError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise BadInputError(f"{comparison.table} cannot be read: {reason}", hint="compare again") from None
@@ -145,8 +146,8 @@ class _Reading:
         self._changed: list[tuple[Codes, Codes]] = []
         self._rows = 0
 
-    def columns(self) -> Columns:
-        """Return what was read."""
+    def columns(self, doubted: Collection[str]) -> Columns:
+        """Return what was read; all records of these sources are in doubt."""
         coded = {name: Field(tuple(self._names[name].codes), self._codes[name]) for name in _CODED}
         restorable = coded["status"].is_any(tuple(RESTORABLE))
         none = (np.zeros(0, np.int32), np.zeros(0, np.int32))
@@ -156,7 +157,7 @@ class _Reading:
             candidates=self._codes["candidates"],
             made=self._made,
             fields=self._codes["fields"],
-            doubtful=self._doubtful & restorable,
+            doubtful=(self._doubtful | coded["source"].is_any(tuple(doubted))) & restorable,
             restorable=restorable,
             paths=tuple(self._paths.codes),
             changed=changed,
@@ -196,7 +197,7 @@ class _Reading:
         self._changed.append(((pairs & 0xFFFFFFFF).astype(np.int32), (pairs >> 32).astype(np.int32)))
 
 
-def _read(path: Path) -> Columns:
+def _read(path: Path, doubted: Collection[str]) -> Columns:
     texts = [*_CODED, *_DOUBTS, "fields.list.element"]
     with pq.ParquetFile(path, read_dictionary=texts) as file:
         there = set(file.schema_arrow.names)
@@ -209,7 +210,7 @@ def _read(path: Path) -> Columns:
                     ahead.submit(file.read_row_group, one, columns=wanted) for one in groups[group + 1 :][:1]
                 )
                 reading.add(waiting.popleft().result())
-    return reading.columns()
+    return reading.columns(doubted)
 
 
 def _dictionary(column: pa.ChunkedArray | pa.Array) -> tuple[list[str], Codes]:

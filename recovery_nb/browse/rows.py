@@ -21,7 +21,7 @@ from recovery_nb.selection import RESTORABLE
 
 __all__ = ["Rows", "candidates_of", "connected", "literal", "unreadable"]
 
-_MEMORY = "256MB"
+_MEMORY = "128MB"
 _TEXTS = ("key", "note", "newer")
 _REPEATED = ("note", "newer")
 _COMPARED = 256
@@ -30,7 +30,7 @@ _COMPARED = 256
 
 @contextmanager
 def connected() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Lend DuckDB in memory: it uses no more than 256 MB, and for what is larger a temporary folder."""
+    """Lend DuckDB in memory: it uses no more than 128 MB, and for what is larger a temporary folder."""
     with TemporaryDirectory(prefix="recovery-nb-") as folder:
         limits = {"memory_limit": _MEMORY, "threads": 2, "temp_directory": folder}
         with duckdb.connect(config=limits) as db:

@@ -18,7 +18,7 @@ from recovery_nb.cli.given import given, listed
 from recovery_nb.cli.harm import harm_of, print_harm
 from recovery_nb.cli.options import AsOf, Collection, Globals, Key, Target, next_command
 from recovery_nb.cli.structures import kinds, made_by, print_kinds
-from recovery_nb.errors import BadInputError, RecoveryError
+from recovery_nb.errors import BadInputError
 
 if TYPE_CHECKING:
     from recovery_nb.case import Case
@@ -211,11 +211,11 @@ def _restored(result: Any) -> dict[str, Any]:
 def _told_what_is_left(
     console: Console, options: Globals, case: Case, resumed: str = "", *, database: str = ""
 ) -> Iterator[None]:
-    """Say, where a restore is interrupted or cannot go on, by which commands it is finished or undone."""
+    """Say, where a restore is interrupted, by which commands it is finished or undone."""
     known = {*case.restores()} - {resumed}
     try:
         yield
-    except (KeyboardInterrupt, RecoveryError):
+    except KeyboardInterrupt:  # an error says it itself
         for begun in (one for one in case.restores() if one not in known):
             resuming = ("restore", "--yes", "--resume", begun)
             next_command(options, "to finish it", *resuming, database=database, say=console.remark)

@@ -189,6 +189,7 @@ def _compare(
         conversions=[list(row) for one in read.values() for row in one.conversions],
         uncovered=[] if request.collection else uncovered,
         notes=work.notes, apart=apart, made=work.made,
+        doubted=[source.id for source in sources if source.id in placed and source.checksum_ok is False],
     )  # fmt: skip
 
 

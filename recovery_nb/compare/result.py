@@ -49,6 +49,7 @@ class Summary:
         uncovered: Collections of the database that no source holds.
         notes: Remarks for the analyst.
         apart: Of these, what is left out though sources hold records of it: something else is in its place.
+        doubted: The ids of the sources that a checksum of their own, or a manifest, speaks against.
         made: By collection, the field by which the differences say when their records were made (`compare.making`).
     """
 
@@ -68,6 +69,7 @@ class Summary:
     uncovered: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     apart: list[str] = field(default_factory=list)
+    doubted: list[str] = field(default_factory=list)
     made: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:

@@ -35,7 +35,7 @@ CODEC: CodecOptions[dict[str, object]] = CodecOptions(
 """Decoding that refuses no valid date: those past year 9999 come as `DatetimeMS`."""
 
 REPLIES = CODEC.with_options(unicode_decode_error_handler="replace")
-"""Decoding of a server's replies: of a key that it quotes in an error it keeps 150 bytes, and cuts characters in two."""
+"""Decoding of a server's replies: of a key that an error quotes 150 bytes are kept, and characters cut in two."""
 
 MAX_DEPTH = 200
 """How deep a server lets documents be nested (BSONDepth::kDefaultMaxAllowableDepth); inserts end at 180."""

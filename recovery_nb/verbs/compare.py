@@ -56,14 +56,17 @@ def compare_with(
         if as_of is not None:
             parse_time(text(as_of, "the time"))  # before anything is copied for it
         database = context.database
-        entries = scan(*named).sources if named else scanned.sources or known_sources(context)
+        doubts: list[str] = []
+        entries: Sequence[SourceEntry] = scan(*named).sources if named else scanned.sources
+        if not entries and not named:
+            entries, doubts = known_sources(context)
         if not entries:
             raise BadInputError("this case has no source to compare with", hint="scan a backup or a dump")
         if as_of is None:
             used, notes = of_one_database(entries, context.called or database.name, named)
         else:
             used, notes = _state(context, entries, as_of)
-        request = Request(used, collection=collection, target=target, key=fields, notes=tuple(notes))
+        request = Request(used, collection=collection, target=target, key=fields, notes=(*doubts, *notes))
         found = compare(request, database, context.catalog, context.folder / "comparisons", emit=context.emit)
         summary = found.summary
         outcome.update(id=summary.id, sources=summary.sources, collections=summary.collections)

@@ -9,7 +9,7 @@ from pathlib import Path
 from recovery_nb.audit import redact_uri
 from recovery_nb.backups import write_backup
 from recovery_nb.catalog.entry import SourceEntry
-from recovery_nb.scanning import Scan, catalogued
+from recovery_nb.scanning import Scan, catalogued, held_to_its_manifest
 from recovery_nb.settings import Settings
 from recovery_nb.sources.base import AS_OF
 from recovery_nb.sources.discover import find_by_pattern, find_sources
@@ -77,9 +77,15 @@ def nothing_readable(errors: Sequence[str]) -> str:
     return errors[0] if len(errors) == 1 else f"{errors[0]} (and {len(errors) - 1:,} more that cannot be read)"
 
 
-def known_sources(context: Context) -> Sequence[SourceEntry]:
-    """Return the catalogued sources that are still where they were, each as it was last scanned."""
+def known_sources(context: Context) -> tuple[list[SourceEntry], list[str]]:
+    """Return the catalogued sources that are still where they were, each as it was last scanned.
+
+    Returns:
+        The sources, without what their manifests prove to be another collection's; and what speaks against them.
+    """
     latest: dict[Path, SourceEntry] = {}
     for entry in sorted(context.catalog.entries(), key=lambda one: one.scanned_at):
         latest[entry.path] = entry
-    return [entry for entry in latest.values() if entry.taken_from != AS_OF and context.tree.exists(entry.path)]
+    there = [entry for entry in latest.values() if entry.taken_from != AS_OF and context.tree.exists(entry.path)]
+    held = [held_to_its_manifest(entry) for entry in there]
+    return [entry for entry, _ in held], [str(doubt) for _, doubts in held for doubt in doubts]

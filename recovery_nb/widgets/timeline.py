@@ -90,7 +90,7 @@ def timeline(case: Case, comparison: Comparison, collection: str, *, field: str 
         )
     if counts is None:
         raise BadInputError(f"{collection} was not compared")
-    noted = getattr(comparison.summary, "made", {}).get(collection, "") if tells_time(comparison.table) else ""
+    noted = comparison.summary.made.get(collection, "") if tells_time(comparison.table) else ""
     missing: Countable
     changed: Countable
     if noted and field in ("", noted):

@@ -12,7 +12,10 @@ import bson
 import gridfs
 import pytest
 
+from recovery_nb import Case
 from recovery_nb.backups import Compression
+from recovery_nb.browse.browser import Browser
+from recovery_nb.browse.view import View
 from recovery_nb.restore import RestoreResult
 from recovery_nb.selection import Choice
 
@@ -381,3 +384,23 @@ def test_a_state_of_a_base_with_a_broken_manifest_waits_whole(lost: Bench) -> No
     result = lost.case.restore(lost.case.plan(comparison), comparison)
 
     assert held(result) == 40
+
+
+def test_the_doubt_is_still_known_when_the_case_goes_on_later(lost: Bench) -> None:
+    """Another process compares with what the case knows, and a third looks at what it found."""
+    sound, altered = lost.case.backup(collections=["b"]).path, backup(lost)
+    alter(altered, "a.bson", b"a-value-07", b"a-value-!!")
+    lost.case.scan(altered, sound)
+    for name in ("a", "b"):
+        lost.db[name].drop()
+    with Case.open(lost.case.folder, database=lost.case.uri) as later:
+        found = later.compare()
+        assert any("not as it was backed up" in note for note in found.summary.notes)
+    with Case.open(lost.case.folder, database=lost.case.uri) as last, Browser(last.last_comparison()) as browser:
+        (doubted,) = last.last_comparison().summary.doubted
+        assert last.last_comparison().sources[doubted].path.is_relative_to(altered)
+        matched = browser.pick_matching(View())
+        assert (matched.picked, matched.doubtful) == (20, 20), "b is in another backup, which is sound"
+        assert {row.doubt for row in browser.page(View(collections=("a",))).rows} == {
+            "its source does not agree with its checksum"
+        }
