@@ -99,6 +99,7 @@ def findings(
     backup: BackupResult | None = None,
     restore: RestoreResult | None = None,
     verification: Verification | None = None,
+    structures: Mapping[str, str] | None = None,
     unrecoverable: Iterable[Unrecoverable] = (),
     copies: Iterable[tuple[Path, Path]] = (),
     fields: Mapping[str, Set[str]] | None = None,
@@ -115,6 +116,7 @@ def findings(
         backup: The backup that was taken before.
         restore: What was restored.
         verification: What a check of that found.
+        structures: What the database lacks of collections, time-series and views: name and kind.
         unrecoverable: What is known to be lost beyond the sources' own damage.
         copies: What holds the same as a source: its path, and that source's.
         fields: The fields of the database's collections, for sources that name none.
@@ -138,6 +140,7 @@ def findings(
         },
         candidates={} if comparison is None else _candidates(comparison),
         apart=[] if comparison is None else comparison.summary.apart,
+        structures=dict(structures or {}),
         unrecoverable=lost[:_LISTED],
         unrecoverable_total=len(lost),
         backup=None if backup is None else BackupFacts(

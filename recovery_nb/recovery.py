@@ -41,7 +41,7 @@ def exit_code(report: Report) -> int:
     if restore and not restore.dry_run:
         return 0 if report.summary.status is Status.SUCCESS else 1
     lossless = not any(one.missing or one.changed or one.duplicate or one.corrupt for one in report.comparison.values())
-    return 0 if lossless and not report.summary.errors else 1
+    return 0 if lossless and not report.structures and not report.summary.errors else 1
 
 
 def recover(

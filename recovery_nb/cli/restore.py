@@ -17,8 +17,9 @@ from recovery_nb.cli.console import Console
 from recovery_nb.cli.given import given, listed
 from recovery_nb.cli.harm import harm_of, print_harm
 from recovery_nb.cli.options import AsOf, Collection, Globals, Key, Target, next_command
-from recovery_nb.cli.structures import kinds, made_by, print_kinds
+from recovery_nb.cli.structures import made_by, print_kinds
 from recovery_nb.errors import BadInputError
+from recovery_nb.kinds import kinds
 
 if TYPE_CHECKING:
     from recovery_nb.case import Case

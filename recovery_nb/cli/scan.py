@@ -10,8 +10,9 @@ import typer
 from recovery_nb.cli.console import Console
 from recovery_nb.cli.given import listed
 from recovery_nb.cli.options import AsOf, Collection, Key, Sources, Target, next_command
-from recovery_nb.cli.structures import kinds, print_kinds
+from recovery_nb.cli.structures import print_kinds
 from recovery_nb.errors import BadInputError
+from recovery_nb.kinds import kinds
 
 __all__ = ["compare", "recover", "scan"]
 

@@ -53,9 +53,9 @@ def decide_status(findings: Findings, errors: Sequence[str] = ()) -> Status:
     if verification is not None and not verification.ok:
         return Status.PARTIAL
     if restore is not None and applied:
-        whole = not restore.failed and restore.restored + restore.skipped >= max(missing, restore.planned)
-        return Status.SUCCESS if whole and verification is not None else Status.PARTIAL
-    return Status.SUCCESS if findings.comparison and not missing else Status.PENDING
+        done = restore.restored + restore.skipped >= max(missing, restore.planned) and not findings.structures
+        return Status.SUCCESS if done and not restore.failed and verification is not None else Status.PARTIAL
+    return Status.SUCCESS if findings.comparison and not missing and not findings.structures else Status.PENDING
 
 
 def recommend(findings: Findings, errors: Sequence[str] = ()) -> list[str]:
@@ -126,6 +126,7 @@ def _to_restore(findings: Findings) -> Iterator[str]:
         return
     wanted = sorted(_lost(findings), key=lambda each: (-each[1], each[0]))
     if not wanted:
+        yield from _to_make(findings)
         return
     if findings.backup is None and findings.database.connected:
         yield f"Back up the database before anything is changed: {_command(findings, 'backup')}."
@@ -136,6 +137,15 @@ def _to_restore(findings: Findings) -> Iterator[str]:
         every = list(dict.fromkeys(path for _, _, sources, _ in wanted for path in sources))
         words = ["restore", *map(_path, every), "--only", "missing", "--dry-run"]
         yield f"{len(rest):,} more collections lost records; preview all: {_command(findings, *words)}."
+
+
+def _to_make(findings: Findings) -> Iterator[str]:
+    """Yield how what holds no record comes back: with records it comes by itself."""
+    if lacking := list(findings.structures):
+        sources = map(_path, (source.path for source in findings.sources))
+        shown = ", ".join(lacking[:_MAX_COLLECTIONS]) + (", …" if len(lacking) > _MAX_COLLECTIONS else "")
+        words = ["restore", *sources, "--only", "missing", "--dry-run"]
+        yield f"The database lacks {shown}, which sources describe; preview: {_command(findings, *words)}."
 
 
 def _lost(findings: Findings) -> Iterator[tuple[str, int, list[str], str]]:

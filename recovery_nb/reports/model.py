@@ -209,6 +209,7 @@ class Findings(Model):
     """Everything a report states as found; its summary is computed from it.
 
     `database_uri` holds no secrets. `apart` tells what was not compared, since something else stands in its place.
+    `structures` are the collections, time-series and views that the database lacks and sources describe, by kind.
     """
 
     timestamp: datetime
@@ -221,6 +222,7 @@ class Findings(Model):
     comparison: dict[Text, Counts] = {}
     candidates: dict[Text, Candidates] = {}
     apart: list[Text] = []
+    structures: dict[Text, Text] = {}
     unrecoverable: Named = []
     unrecoverable_total: int = 0
     restore: RestoreFacts | None = None

@@ -33,7 +33,7 @@ def scan_code(scan: Scan, report: Report) -> int:
 
 def compare_code(comparison: Comparison, report: Report) -> int:
     """Return 1 where something is lost, changed or damaged; else 0."""
-    return 0 if comparison.clean and not report.summary.errors else 1
+    return 0 if comparison.clean and not report.structures and not report.summary.errors else 1
 
 
 def restore_code(result: RestoreResult, verification: Verification | None) -> int:

@@ -178,6 +178,13 @@ def test_what_was_left_out_of_the_comparison_is_an_error_of_the_report():
     assert not any("could not be read" in each for each in report.summary.recommendations)
 
 
+def test_what_holds_no_record_can_be_lost_too():
+    facts = findings(comparison={"quotes": Counts(identical=1)}, structures={"by day": "view"})
+    report = build_report(facts)
+    assert report.summary.status is Status.PENDING
+    assert any("lacks by day" in each and "--dry-run" in each for each in report.summary.recommendations)
+
+
 def test_each_kind_of_finding_has_its_command():
     counts = {"quotes": Counts(changed=1, duplicate=2, corrupt=3, missing=1)}
     damaged = source(damage=[{"offset": 1, "length": 2, "reason": "x"}], typing="plain")
