@@ -15,6 +15,7 @@ from recovery_nb.reports import plots
 from recovery_nb.reports.html import Markup, chips, image, join, table
 from recovery_nb.widgets.markup import answer, cut, folded, pieces
 from recovery_nb.widgets.timeline import timeline
+from recovery_nb.widgets.veils import Veiling
 
 __all__ = ["changes", "compared", "conversions", "when"]
 
@@ -120,23 +121,27 @@ def changes(found: Comparison) -> Markup:
             cells.setdefault(shown(one.collection), {})[one.field] = one.records
     changed = {shown(name): count.changed for name, count in found.counts.items()}
     rows = ([shown(one.collection), one.field, one.status, one.records] for one in counts)
+    veiling = Veiling()
+    first = list(_first(found, veiling))
     return join(
         _image(plots.heatmap(cells, changed)) if cells else "",
         table(["collection", "field", "records are", "records"], rows, total=len(counts),
               caption="Which fields differ", limit=_FEW),
-        table(["collection", "key", "field", "how", "in the database", "in the source"], _first(found),
+        table(["collection", "key", "field", "how", "in the database", "in the source"], first,
               caption="The first of them"),
+        *filter(None, [veiling.said()]),
     )  # fmt: skip
 
 
-def _first(found: Comparison) -> Iterator[list[object]]:
+def _first(found: Comparison, veiling: Veiling) -> Iterator[list[object]]:
     """Yield the first fields that differ, with both values."""
     left = _FIRST
     for row in found.rows((Status.CHANGED, Status.EQUIVALENT), columns=("collection", "key", "changes")):
         for one in json.loads(row["changes"])[:left]:
             left -= 1
             yield [shown(row["collection"]), row["key"], one["path"], one["kind"],
-                   cut(one["database"]), cut(one["source"])]  # fmt: skip
+                   cut(veiling.value(one["path"], one["database"])),
+                   cut(veiling.value(one["path"], one["source"]))]  # fmt: skip
         if not left:
             return
 
