@@ -1,14 +1,14 @@
-"""What notebooks are made of: a case opened and concluded, progress, static views, and the panel to restore with."""
+"""What notebooks are made of: a case opened and concluded, progress, static views, and the desk."""
 
 from __future__ import annotations
 
 from recovery_nb.widgets import verdicts, views
-from recovery_nb.widgets.panel import RestorePanel
+from recovery_nb.widgets.desk import Desk
 from recovery_nb.widgets.progress import progress
 from recovery_nb.widgets.session import begin, conclude, differences, is_interactive, one_of, words
 
 __all__ = [
-    "RestorePanel",
+    "Desk",
     "begin",
     "conclude",
     "differences",

@@ -1,8 +1,9 @@
-"""The desk in JupyterLab: by keys alone, in both themes, over hostile data; and what a page that is loaded anew shows."""
+"""The desk in JupyterLab: by keys alone, in both themes, over hostile data, and when its page is loaded anew."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from bson import ObjectId, encode, json_util
 from recovery_nb.case import Case
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\">"
-AXE = Path(__file__).parents[1] / "data" / "axe.min.js"
 CELL = """
 from recovery_nb import Case
 from recovery_nb.widgets import Desk
@@ -24,10 +24,9 @@ Desk(case, case.last_comparison(), only=[])
 
 def write_notebook(root: Path) -> None:
     cell = {"cell_type": "code", "id": "desk", "metadata": {}, "source": CELL, "outputs": [], "execution_count": None}
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    (root / "desk.ipynb").write_text(
-        json.dumps({"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5})
-    )
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    notebook = {"cells": [cell], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    (root / "desk.ipynb").write_text(json.dumps(notebook))
 
 
 def wait_for_kernel(page: Any) -> None:
@@ -57,9 +56,13 @@ def summary(desk: Any, text: str) -> None:
     desk.locator(".rnb-summary", has_text=text).wait_for()
 
 
+def heading(desk: Any, text: str) -> None:
+    desk.get_by_role("heading", name=text).wait_for()
+
+
 @pytest.fixture
 def quotes(database: Any, tmp_path: Path) -> Any:
-    """A collection that lost 110 of 120 quotes and of which 5 have changed; the case has compared it with its backup."""
+    """A collection that lost 110 of 120 quotes, and 5 have changed; the case has compared it with its backup."""
     backup = [{"_id": f"Q-{number:03}", "no": number, "email": "ann@example.org"} for number in range(120)]
     path = tmp_path / "backup_quotes.json"
     path.write_text(json_util.dumps({"collections": {"quotes": backup}}))
@@ -99,19 +102,19 @@ def test_everything_can_be_done_by_keys_alone(
         desk.get_by_role("button", name="missing").focus()
         press(page, "/")
         page.keyboard.type("Q-0")
-        summary(desk, "1–50 of 100, 0 selected")
+        summary(desk, "50 of 100, 0 selected")
         press(page, "Escape", "ArrowDown", "Space")
         summary(desk, "1 selected")
         press(page, "Shift+ArrowDown", "Shift+ArrowDown")
         summary(desk, "3 selected")
         press(page, "a", "b", "d", "d", "x")
         press(page, "PageDown")
-        summary(desk, "51–100 of 100, 3 selected")
+        summary(desk, "100 of 100, 3 selected")
         press(page, "End", "Space")
         summary(desk, "4 selected")
         assert focused.get_attribute("aria-selected") == "true"
         press(page, "PageUp")
-        summary(desk, "1–50 of 100, 4 selected")
+        summary(desk, "50 of 100, 4 selected")
         press(page, "Home", "Enter")
         desk.locator("h3:focus", has_text="Q-000").wait_for()
         press(page, "Escape")
@@ -120,16 +123,16 @@ def test_everything_can_be_done_by_keys_alone(
 
         tab_to(page, "Preview 4")
         press(page, "Enter")
-        desk.get_by_text("4 records would be written.").wait_for()
+        heading(desk, "4 records would be written.")
         assert quotes.count_documents({}) == 10
         tab_to(page, "Type 4 to confirm")
         page.keyboard.type("4")
         press(page, "Enter")
-        desk.get_by_text("4 records restored, verified.").first.wait_for()
+        heading(desk, "4 records restored, verified.")
         assert quotes.count_documents({}) == 14
         tab_to(page, "Roll back")
         press(page, "Enter")
-        desk.get_by_text("4 records rolled back.").first.wait_for()
+        heading(desk, "4 records rolled back.")
         assert quotes.count_documents({}) == 10
         assert desk.get_by_role("status").inner_text().strip() == "4 records rolled back."
 
@@ -143,10 +146,12 @@ def test_everything_can_be_done_by_keys_alone(
 def test_another_version_is_compared_and_taken_by_mouse(
     quotes: Any, database: Any, tmp_path: Path, lab: Callable[..., Any], open_page: Callable[[str], Any]
 ) -> None:
-    older = tmp_path / "older.bson"
+    older = tmp_path / "older" / "quotes.bson"
+    older.parent.mkdir()
     older.write_bytes(encode({"_id": "Q-000", "no": "zero", "email": "bea@example.org"}))
+    os.utime(older, (0, 0))
     with Case.open(tmp_path / "work" / "case", database=database.uri) as case:
-        case.compare(tmp_path / "backup_quotes.json", older, collection="quotes")
+        case.compare(tmp_path / "backup_quotes.json", older)
     with lab({"DATABASE_URI": database.uri}) as server:
         watch = open_page(server.url)
         page = watch.page
@@ -166,15 +171,10 @@ def test_another_version_is_compared_and_taken_by_mouse(
         desk.get_by_role("button", name="Preview 1").click()
         desk.get_by_label("Type 1 to confirm").fill("1")
         desk.get_by_role("button", name="Restore 1").click()
-        desk.get_by_text("1 record restored, verified.").first.wait_for()
+        heading(desk, "1 record restored, verified.")
         page.evaluate("window.jupyterapp.commands.execute('kernelmenu:shutdown')")
         assert watch.calm(), (watch.outside, watch.errors)
-    taken = quotes.find_one({"_id": "Q-000"})
-    held = {
-        one["_id"]: one
-        for one in json_util.loads((tmp_path / "backup_quotes.json").read_text())["collections"]["quotes"]
-    }
-    assert taken in ({"_id": "Q-000", "no": "zero", "email": "bea@example.org"}, held["Q-000"])
+    assert quotes.find_one({"_id": "Q-000"}) == {"_id": "Q-000", "no": "zero", "email": "bea@example.org"}
     with Case.open(tmp_path / "work" / "case", database=database.uri) as case:
         actions = [entry.action for entry in case.audit.entries()]
     assert actions.count("values revealed") == 1
@@ -184,7 +184,7 @@ def test_a_restore_shows_how_far_it_is_can_be_cancelled_and_resumed(
     database: Any, tmp_path: Path, lab: Callable[..., Any], open_page: Callable[[str], Any]
 ) -> None:
     path = tmp_path / "lines.bson"
-    path.write_bytes(b"".join(encode({"_id": number, "text": "x" * 1_000}) for number in range(30_000)))
+    path.write_bytes(b"".join(encode({"_id": number, "text": "x" * 1_000}) for number in range(20_000)))
     lines = database.client[database.name]["lines"]
     with Case.open(tmp_path / "work" / "case", database=database.uri) as case:
         case.compare(path)
@@ -193,25 +193,25 @@ def test_a_restore_shows_how_far_it_is_can_be_cancelled_and_resumed(
         page = watch.page
         desk = run(page, server)
         desk.get_by_role("button", name="Select all matching").click()
-        desk.get_by_role("button", name="Preview 30,000").click()
-        desk.get_by_label("Type 30,000 to confirm").fill("30000")
-        desk.get_by_role("button", name="Restore 30,000").click()
+        desk.get_by_role("button", name="Preview 20,000").click()
+        desk.get_by_label("Type 20,000 to confirm").fill("20000")
+        desk.get_by_role("button", name="Restore 20,000").click()
         desk.get_by_role("button", name="Cancel").click()
-        desk.get_by_text("The restore was cancelled.").wait_for()
-        assert lines.count_documents({}) < 30_000
+        desk.locator(".rnb-said", has_text="The restore was cancelled.").wait_for()
+        assert lines.count_documents({}) < 20_000
         desk.get_by_role("button", name="Resume").click()
-        desk.get_by_text("30,000 records restored in all, verified.").first.wait_for()
+        heading(desk, "20,000 records restored in all, verified.")
         told = saved(page, server)
         assert watch.calm(), (watch.outside, watch.errors)
-    assert lines.count_documents({}) == 30_000
+    assert lines.count_documents({}) == 20_000
     assert "The restore was cancelled." in told
-    assert "30,000 records restored, 0 left as they are, 0 failed." in told
+    assert "20,000 records restored, 0 left as they are, 0 failed." in told
 
 
 @pytest.fixture
 def hostile(database: Any, tmp_path: Path) -> str:
     """Markup in keys, values, names of fields, of a collection and of the file; and a name of 120 characters."""
-    long = "a" * 60 + HOSTILE[:20].replace("/", "") + "z" * 40
+    long = "a" * 60 + HOSTILE[:20] + "z" * 40
     keys = [HOSTILE, *(ObjectId() for _ in range(60))]
     records = [{"_id": key, HOSTILE: HOSTILE, "password": HOSTILE, "of": {HOSTILE: [HOSTILE, 1]}} for key in keys]
     path = tmp_path / "<img src=x onerror=document.title='owned'>.json"
@@ -226,8 +226,9 @@ def hostile(database: Any, tmp_path: Path) -> str:
 
 def violations(page: Any) -> list[str]:
     """Return what axe-core finds of serious or critical faults of accessibility in the desk."""
+    axe = pytest.importorskip("axe_playwright_python", reason="axe-core is not installed")
     if not page.evaluate("Boolean(window.axe)"):
-        page.add_script_tag(content=AXE.read_text())
+        page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text())
     found = page.evaluate("axe.run('.rnb-desk')")["violations"]
     return [
         f"{one['id']}: {one['nodes'][0]['html'][:200]} {one['nodes'][0].get('failureSummary')}"
@@ -247,28 +248,45 @@ def test_hostile_data_are_text_in_every_theme_and_width(
         page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
         light = "true" if theme.endswith("Light") else "false"
         page.wait_for_function("light => document.body.dataset.jpThemeLight === light", arg=light)
-        if AXE.exists():
-            assert violations(page) == []
+        assert violations(page) == []
 
         desk.get_by_role("button", name="changed").click()
         summary(desk, "of 43")
         desk.get_by_role("button", name="changed").click()
         summary(desk, "of 63")
-        cut = desk.locator(f'td[title="{hostile}"]')
-        assert "…" in cut.inner_text() or len(hostile) <= 120
+        desk.get_by_label("Find").fill("aaaaa")
+        summary(desk, "of 1,")
+        name = desk.locator(".rnb-grid tbody td").nth(2)
+        assert (name.get_attribute("title"), len(name.inner_text())) == (hostile, 60), "cut in its middle"
+        desk.get_by_label("Find").fill("")
         desk.get_by_role("button", name="Key", exact=True).click()
+        desk.get_by_label("Collection").select_option("quotes")
+        summary(desk, "of 61,")
         desk.locator("th[aria-sort=ascending]").wait_for()
-        desk.locator(".rnb-grid tbody tr", has_text=HOSTILE).first.click()
+        desk.get_by_role("button", name="Last").click()
+        desk.locator(".rnb-grid tbody tr", has_text=HOSTILE).click()
         desk.get_by_role("button", name="Reveal password").click()
         desk.get_by_role("button", name="Hide again").wait_for()
         assert desk.locator(".rnb-value", has_text=HOSTILE).count() > 0, "shown as the text that it is"
+        desk.get_by_role("button", name="Reset filters").click()
+        summary(desk, "of 63,")
+        desk.get_by_label("to (UTC)").fill("2000-01-01")
+        summary(desk, "nothing matches,")
+        desk.get_by_role("button", name="Reset filters").click()
+        summary(desk, "of 63,")
+        desk.locator(".rnb-bar").first.hover()
+        page.mouse.down()
+        desk.locator(".rnb-bar").last.hover()
+        page.mouse.up()
+        summary(desk, "of 60,")
+        desk.get_by_role("button", name="Reset filters").click()
+        summary(desk, "of 63,")
         desk.get_by_label("another version").select_option("replace")
         desk.get_by_role("button", name="Select all matching").click()
         desk.get_by_role("button", name="Preview 63").click()
-        desk.get_by_text("63 records would be written.").wait_for()
+        heading(desk, "63 records would be written.")
         desk.locator("summary").first.click()
-        if AXE.exists():
-            assert violations(page) == []
+        assert violations(page) == []
 
         page.set_viewport_size({"width": 720, "height": 1200})
         page.wait_for_function("document.querySelector('.rnb-desk').clientWidth < 720")
@@ -277,9 +295,11 @@ def test_hostile_data_are_text_in_every_theme_and_width(
         widths = page.evaluate("(one => [one.scrollWidth, one.clientWidth])(document.querySelector('.rnb-desk'))")
         assert widths[0] <= widths[1], "nothing sticks out to the right"
 
+        page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
         page.reload()
         wait_for_kernel(page)
-        desk.get_by_text("63 records would be written.").wait_for()
+        heading(desk, "63 records would be written.")
+        desk.get_by_text("run the cell again to have it in the notebook, too").wait_for()
         assert desk.locator("th[aria-sort=ascending]").count() == 1
         assert desk.get_by_role("button", name="Hide again").count() == 1
         summary(desk, "63 selected")

@@ -13,6 +13,8 @@ from bson import json_util
 
 from recovery_nb.case import Case
 
+from .test_desk import heading, summary, wait_for_kernel
+
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\">"
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "4_restore.ipynb"
 
@@ -30,12 +32,6 @@ def quotes(database: Any, tmp_path: Path) -> Any:
     return collection
 
 
-def open_and_run(page: Any, lab: Any, name: str) -> None:
-    page.goto(f"{lab.url}doc/tree/{name}?token={lab.token}")
-    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
-    assert page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')") is True
-
-
 def test_selected_records_are_restored_and_rolled_back_by_clicks(
     quotes: Any, database: Any, lab: Callable[..., Any], open_page: Callable[[str], Any]
 ) -> None:
@@ -43,22 +39,30 @@ def test_selected_records_are_restored_and_rolled_back_by_clicks(
         shutil.copy(NOTEBOOK, server.root / "restore.ipynb")
         watch = open_page(server.url)
         page = watch.page
-        open_and_run(page, server, "restore.ipynb")
-        panel = page.locator(".recovery-nb-restore")
+        page.goto(f"{server.url}doc/tree/restore.ipynb?token={server.token}")
+        wait_for_kernel(page)
+        assert page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')") is True
+        desk = page.locator(".rnb-desk")
 
-        panel.locator("select[multiple]").select_option(index=[0, 2])
-        panel.get_by_text("2 selected").wait_for()
-        panel.get_by_role("button", name="Preview").click()
-        panel.get_by_text("Previewed: 2 records would be written").wait_for()
+        summary(desk, "of 5, 0 selected")
+        rows = desk.locator(".rnb-grid tbody tr")
+        rows.nth(0).get_by_role("checkbox").click()
+        summary(desk, "1 selected")
+        rows.nth(2).get_by_role("checkbox").click()
+        summary(desk, "2 selected")
+        desk.get_by_role("button", name="Preview 2").click()
+        heading(desk, "2 records would be written.")
         assert quotes.count_documents({}) == 5
 
-        panel.get_by_placeholder("type 2 to confirm").fill("2")
-        panel.get_by_role("button", name="Restore 2").click()
-        panel.get_by_text("2 records restored, verified.").wait_for()
+        desk.get_by_label("Type 2 to confirm").fill("3")
+        assert desk.get_by_role("button", name="Restore 2").is_disabled()
+        desk.get_by_label("Type 2 to confirm").fill("2")
+        desk.get_by_role("button", name="Restore 2").click()
+        heading(desk, "2 records restored, verified.")
         assert quotes.count_documents({}) == 7
 
-        panel.get_by_role("button", name="Roll back").click()
-        panel.get_by_text("2 records rolled back.").wait_for()
+        desk.get_by_role("button", name="Roll back").click()
+        heading(desk, "2 records rolled back.")
         assert quotes.count_documents({}) == 5
 
         assert page.locator('img[src="x"]').count() == 0

@@ -13,7 +13,7 @@ import pytest
 from recovery_nb.headless.parameters import notebook_parameters
 
 SHELF = Path(__file__).parents[2] / "notebooks"
-NAMES = ["1_scan", "2_backup", "3_compare", "4_restore", "5_verify", "recover"]
+NAMES = ["1_scan", "2_backup", "3_compare", "4_restore", "5_verify", "recover", "tutorial"]
 
 
 @pytest.fixture(params=NAMES)
@@ -56,7 +56,7 @@ def test_no_cell_holds_logic_of_its_own(notebook: Any) -> None:
 
 def test_each_parameter_is_a_literal_with_an_explanation(notebook: Any) -> None:
     known = {one.name: one for one in notebook_parameters(notebook)}
-    assert known["case"].default == "case"
+    assert "folder" in known or known["case"].default == "case"
     assert known["interactive"].default is None
     assert all(one.help for one in known.values())
 
@@ -70,8 +70,14 @@ def test_every_answer_has_its_question(notebook: Any) -> None:
             assert before.cell_type == "code"
 
 
-def test_its_last_cell_concludes(notebook: Any) -> None:
-    assert "conclude(case, report, exit_code=" in notebook.cells[-1].source
+def test_it_concludes_and_then_leaves_its_record(notebook: Any) -> None:
+    names = [cell.id for cell in code(notebook)]
+    assert (
+        "conclude(case, report, exit_code="
+        in notebook.cells[[cell.id for cell in notebook.cells].index("finish")].source
+    )
+    assert names[-1] == "a-record"
+    assert notebook.cells[-1].source == "case.record()"
 
 
 def test_it_is_written_as_jupyter_writes_it(request: pytest.FixtureRequest) -> None:

@@ -16,7 +16,8 @@ from recovery_nb.errors import DamagedSourceError
 from recovery_nb.records.elements import id_element
 
 VALUES = [
-    ObjectId("6b06466a4faeef15c4f661b6"), 7, Int64(7), Int64(-(1 << 63)), 7.5, float("inf"), Decimal128("1.10"), "x", "", None, True,
+    ObjectId("6b06466a4faeef15c4f661b6"), 7, Int64(7), Int64(-(1 << 63)), 7.5, float("inf"), Decimal128("1.10"),
+    "x", "", None, True,
     datetime(2025, 12, 1, tzinfo=UTC), datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC),
     DatetimeMS(1 << 60), DatetimeMS(-(1 << 60)), b"bytes", Binary(b"x" * 16, 4), Binary(b"x", 0x80),
     Timestamp(1, 2), MinKey(), MaxKey(), Code("f"), Code("f", {"x": 1}), Regex("a", "i"), {"a": Int64(1)}, [1, [2]],
