@@ -25,6 +25,7 @@ from recovery_nb.settings import Settings, load_settings
 from recovery_nb.sources.address import beside, name_in
 from recovery_nb.sources.mongodb import Database
 from recovery_nb.sources.tree import Tree
+from recovery_nb.verbs.choice import choose_sources
 from recovery_nb.verification import Verification
 
 __all__ = ["Case", "Scan"]
@@ -169,6 +170,19 @@ class Case:
             if named and not self.scanned.sources:
                 raise BadInputError(verbs.nothing_readable(self.scanned.errors))
         return self.scanned
+
+    def choose_sources(self, ids: Iterable[str] | None) -> None:
+        """Choose which sources a comparison takes that names none; the case keeps it, for other sessions, too.
+
+        Args:
+            ids: The ids of those that take part: what else is catalogued now is left out, what is scanned later is not.
+                An id that is not known (any more) is ignored. None for all.
+
+        Raises:
+            BadInputError: There is something else than ids.
+            RecoveryError: It cannot be written.
+        """
+        choose_sources(self._context, ids)
 
     def backup(
         self,

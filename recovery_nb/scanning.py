@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from recovery_nb.backups import doubted
 from recovery_nb.catalog.entry import SourceEntry
 from recovery_nb.catalog.store import Catalog
 from recovery_nb.compare.resolve import place
+from recovery_nb.compare.standing import TYPES, age, is_weakly_dated, said_by, standing
 from recovery_nb.errors import BadInputError, RecoveryError
 from recovery_nb.events import Emit, silent
 from recovery_nb.reports.html import Markup, facts, join, table
@@ -25,10 +28,6 @@ if TYPE_CHECKING:
     from recovery_nb.reports import Report
 
 __all__ = ["Scan", "catalogued", "held_to_its_manifest"]
-
-_TYPES = {"full": "kept", "relaxed": "number widths lost", "plain": "lost", "text": "all text"}
-_PLACES = 6
-"""How many places of damage are shown of each source."""
 
 _UNKNOWN = ("", "nothing says whose they are; name it with --collection")
 
@@ -44,6 +43,7 @@ class Scan:
         copies: What holds the same as a source that counts already: its path, and that source's.
         inferred: By the id of a source that names no collection: the one that its records are taken for, and what says
             so; "" where nothing does. It is told from the sources alone until `explained_by` a report.
+        doubts: By the id of a source: what its backup's manifest says against it.
     """
 
     sources: tuple[SourceEntry, ...]
@@ -51,6 +51,7 @@ class Scan:
     ignored: tuple[Path, ...] = ()
     copies: tuple[tuple[Path, Path], ...] = ()
     inferred: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def explained_by(self, report: Report) -> Scan:
         """Return it with what the report of the same case infers: it knows the fields of the database, too.
@@ -67,6 +68,24 @@ class Scan:
     def damaged(self) -> bool:
         """Whether anything could not be read, or not wholly."""
         return bool(self.errors) or any(not entry.whole for entry in self.sources)
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Of the errors, those of what cannot be read; the others are doubts about sources that can."""
+        doubts = {doubt for one in self.doubts.values() for doubt in one}
+        return tuple(error for error in self.errors if error not in doubts)
+
+    @property
+    def headline(self) -> str:
+        """What was found, in a sentence."""
+        unread = f"{len(self.unread):,} cannot be read" if self.unread else ""
+        if not self.sources:
+            return f"No backup, export or dump was found{'; ' if unread else ''}{unread}."
+        records = sum(entry.records for entry in self.sources)
+        found = f"{_counted(len(self.sources), 'source')} with {_counted(records, 'record')}"
+        harmed = sum(not entry.whole for entry in self.sources)
+        problems = [part for part in (f"{harmed:,} damaged" if harmed else "", unread) if part]
+        return f"{'; '.join([found, *problems])}." if problems else f"{found}, all of it readable."
 
     @property
     def summary(self) -> dict[str, object]:
@@ -95,7 +114,9 @@ class Scan:
     def _repr_html_(self) -> str:
         """Show it in a notebook, without a script."""
         newest = sorted(self.sources, key=lambda entry: entry.taken_at, reverse=True)
-        heads = ["source", "format", "types", "taken at (UTC)", "records", "damage"]
+        heads = ["source", "format", "types", "taken at (UTC)", "age", "records", "trust"]
+        now = datetime.now(UTC)
+        rows = (_row(entry, now, self.doubts.get(entry.id, ())) for entry in newest)
         inferred = [
             [printable(one.path), name or "?", reason]
             for one in newest
@@ -104,33 +125,29 @@ class Scan:
         ]
         copies = [[printable(path), printable(of)] for path, of in self.copies]
         return join(
-            self._answer(),
-            table(heads, map(_row, newest), total=len(newest), caption="The newest first") if newest else "",
+            self.headline,
+            table(heads, rows, total=len(newest), caption="The newest first") if newest else "",
             _listed(["source", "its records are taken for", "because"], inferred, "Collections that were inferred"),
             _listed(["copy", "holds the same as"], copies, "Copies, which are not counted again"),
-            _listed(["cannot be read"], [[printable(error)] for error in self.errors], ""),
+            _listed(["cannot be read"], [[printable(error)] for error in self.unread], ""),
+            _listed(["in doubt"], [[printable(doubt)] for one in self.doubts.values() for doubt in one], ""),
             facts({"ignored": f"{len(self.ignored):,} files that hold no records"}) if self.ignored else "",
         )
 
-    def _answer(self) -> str:
-        if not self.sources:
-            return "No backup, export or dump was found."
-        found = f"{len(self.sources):,} sources with {sum(entry.records for entry in self.sources):,} records"
-        if self.damaged:
-            harmed = sum(not entry.whole for entry in self.sources) + len(self.errors)
-            return f"{found}; {harmed:,} of what was found cannot be read, or not wholly."
-        return f"{found}, all of it readable."
+
+def _row(entry: SourceEntry, now: datetime, doubts: Sequence[str]) -> list[object]:
+    found = standing(entry, doubts=doubts)
+    trust = f"{found.trust}: {'; '.join(found.reasons)}"
+    when = f'<span style="white-space: nowrap">{entry.taken_at:%Y-%m-%d %H:%M}</span>'
+    says = f'<div style="opacity: 0.75">{escape(said_by(entry))}</div>' if is_weakly_dated(entry) else ""
+    path, types = printable(entry.path), TYPES[entry.typing]
+    return [
+        path, entry.kind.value, types, Markup(when + says), age(entry.taken_at, now), entry.records, printable(trust),
+    ]  # fmt: skip
 
 
-def _row(entry: SourceEntry) -> list[object]:
-    harm = [f"{one.member or entry.name} at byte {one.offset:,}: {one.reason}" for one in entry.damage[:_PLACES]]
-    if len(entry.damage) > _PLACES:
-        harm.append(f"{len(entry.damage) - _PLACES:,} more places")
-    if entry.checksum_ok is False:
-        harm.append("its checksum does not hold")
-    when = Markup(f'<span style="white-space: nowrap">{entry.taken_at:%Y-%m-%d %H:%M}</span>')
-    typing = _TYPES[entry.typing.value]
-    return [printable(entry.path), entry.kind.value, typing, when, entry.records, printable("; ".join(harm))]
+def _counted(count: int, one: str) -> str:
+    return f"{count:,} {one}{'' if count == 1 else 's'}"
 
 
 def _listed(heads: Sequence[str], rows: Sequence[Sequence[object]], caption: str) -> str:
@@ -185,6 +202,7 @@ def catalogued(found: Discovery, catalog: Catalog, *, emit: Emit = silent) -> Sc
     entries: dict[str, SourceEntry] = {}
     errors: list[RecoveryError] = list(found.errors)
     copies: list[tuple[Path, Path]] = []
+    doubted_by: dict[str, tuple[str, ...]] = {}
     for source in sorted(found.sources, key=_depth):
         try:
             entry = catalog.scan(source, emit=emit)
@@ -193,9 +211,11 @@ def catalogued(found: Discovery, catalog: Catalog, *, emit: Emit = silent) -> Sc
         else:
             entry, doubts = held_to_its_manifest(entry)
             errors += doubts
+            if doubts:
+                doubted_by.setdefault(entry.id, tuple(map(str, doubts)))
             if entries.setdefault(entry.id, entry) is not entry:
                 copies.append((source.path, entries[entry.id].path))
     return Scan(
         tuple(entries.values()), tuple(map(str, errors)), tuple(found.ignored), tuple(copies),
-        _inferred(entries.values()),
+        _inferred(entries.values()), doubted_by,
     )  # fmt: skip

@@ -15,6 +15,7 @@ from recovery_nb.sources.discover import find_sources
 from recovery_nb.sources.oplog.times import parse_time
 from recovery_nb.states import state_at
 from recovery_nb.verbs.asked import text, texts
+from recovery_nb.verbs.choice import without_left_out
 from recovery_nb.verbs.context import Context
 from recovery_nb.verbs.scan import known_sources
 
@@ -60,6 +61,8 @@ def compare_with(
         entries: Sequence[SourceEntry] = scan(*named).sources if named else scanned.sources
         if not entries and not named:
             entries, doubts = known_sources(context)
+        elif not named:
+            entries, doubts = without_left_out(context, entries)
         if not entries:
             raise BadInputError("this case has no source to compare with", hint="scan a backup or a dump")
         if as_of is None:

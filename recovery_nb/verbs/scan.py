@@ -9,6 +9,7 @@ from pathlib import Path
 from recovery_nb.audit import redact_uri
 from recovery_nb.backups import write_backup
 from recovery_nb.catalog.entry import SourceEntry
+from recovery_nb.catalog.store import Catalog
 from recovery_nb.scanning import Scan, catalogued, held_to_its_manifest
 from recovery_nb.settings import Settings
 from recovery_nb.sources.base import AS_OF
@@ -16,10 +17,11 @@ from recovery_nb.sources.discover import find_by_pattern, find_sources
 from recovery_nb.sources.mongodb import Database
 from recovery_nb.sources.oplog.live import copy_oplog
 from recovery_nb.verbs.asked import place
+from recovery_nb.verbs.choice import without_left_out
 from recovery_nb.verbs.context import Context
 from recovery_nb.verbs.servers import EMBEDDED
 
-__all__ = ["known_sources", "nothing_readable", "scan_facts", "scan_sources"]
+__all__ = ["known_sources", "latest_sources", "nothing_readable", "scan_facts", "scan_sources"]
 
 _OPLOG = "oplog:"
 _URIS = ("mongodb://", "mongodb+srv://", EMBEDDED)
@@ -81,11 +83,21 @@ def known_sources(context: Context) -> tuple[list[SourceEntry], list[str]]:
     """Return the catalogued sources that are still where they were, each as it was last scanned.
 
     Returns:
-        The sources, without what their manifests prove to be another collection's; and what speaks against them.
+        The sources, without those that are left out by choice, and without what their manifests prove to be another
+        collection's; and what is to be said of it.
+
+    Raises:
+        BadInputError: All of them are left out, or the choice cannot be read.
     """
+    there = [entry for entry in latest_sources(context.catalog) if context.tree.exists(entry.path)]
+    chosen, notes = without_left_out(context, there)
+    held = [held_to_its_manifest(entry) for entry in chosen]
+    return [entry for entry, _ in held], [*notes, *(str(doubt) for _, doubts in held for doubt in doubts)]
+
+
+def latest_sources(catalog: Catalog) -> list[SourceEntry]:
+    """Return the catalogued sources, of each path what was scanned last; whether they are there is not asked."""
     latest: dict[Path, SourceEntry] = {}
-    for entry in sorted(context.catalog.entries(), key=lambda one: one.scanned_at):
+    for entry in sorted(catalog.entries(), key=lambda one: one.scanned_at):
         latest[entry.path] = entry
-    there = [entry for entry in latest.values() if entry.taken_from != AS_OF and context.tree.exists(entry.path)]
-    held = [held_to_its_manifest(entry) for entry in there]
-    return [entry for entry, _ in held], [str(doubt) for _, doubts in held for doubt in doubts]
+    return [entry for entry in latest.values() if entry.taken_from != AS_OF]

@@ -250,6 +250,10 @@ def test_a_hidden_value_is_shown_when_asked_for_and_that_is_logged(lost: Lost) -
     assert entry.details["fields"] == ["password"]
     assert "sesame" not in str(entry)
     assert "is not masked here" in ask(desk, "reveal", names=["no"])["said"]["text"]
+    lost.case.audit.path.rename(lost.case.audit.path.with_name("elsewhere"))
+    lost.case.audit.path.mkdir()
+    assert "Cannot write the audit log" in ask(desk, "reveal", names=["password"])["said"]["text"]
+    assert "sesame" not in str(ask(desk, "hello")["detail"]), "what cannot be logged is not shown"
     desk.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from IPython.display import HTML, display
@@ -190,9 +191,8 @@ class Desk:
         return self.looking.everything()
 
     def _reveal(self, message: Mapping[str, Any]) -> Json:
-        patch, facts = self.looking.reveal(message)
-        self.case.audit.append("values revealed", comparison=self.comparison.summary.id, **facts)
-        return patch
+        log = partial(self.case.audit.append, "values revealed", comparison=self.comparison.summary.id)
+        return self.looking.reveal(message, log=log)
 
     @contextmanager
     def _database(self) -> Iterator[Database]:

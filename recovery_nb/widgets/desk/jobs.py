@@ -57,9 +57,7 @@ class Outcome:
 
 def another(case: Case, emit: Emit = silent) -> Case:
     """Return another opening of a case: nothing is connected to before it is needed."""
-    own = Case.open(case.folder, database=case.uri, emit=emit)
-    own.restore_into(case.into)
-    return own
+    return Case(case.folder, case.uri, case.settings, emit, into=case.into)
 
 
 @contextmanager

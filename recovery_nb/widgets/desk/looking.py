@@ -105,11 +105,12 @@ class Looking:
         self.focus = number
         return self.record()
 
-    def reveal(self, values: Mapping[str, Any]) -> tuple[Json, Json]:
+    def reveal(self, values: Mapping[str, Any], *, log: Callable[..., object]) -> Json:
         """Show masked fields of the open record.
 
-        Returns:
-            What is shown, and what is to be logged of it.
+        Args:
+            values: What a browser sent.
+            log: Logs the facts of it. Nothing is shown that cannot be logged.
 
         Raises:
             BadInputError: No record is open, or no such field of it is masked.
@@ -120,10 +121,10 @@ class Looking:
         masked = [name for name, _ in self.record()["detail"]["masked"]]
         if not names or (unknown := [name for name in names if name not in masked]):
             raise BadInputError(f"{unknown[0] if names else 'nothing'!r:.60} is not masked here", hint="name a field")
-        self._revealed = tuple(dict.fromkeys([*self._revealed, *names]))
         row = self._browser.row(self.focus)
-        facts = {"collection": row.collection, "key": row.key, "fields": names}
-        return self.record(), facts
+        log(collection=row.collection, key=row.key, fields=names)
+        self._revealed = tuple(dict.fromkeys([*self._revealed, *names]))
+        return self.record()
 
     def close(self, _: Mapping[str, Any]) -> Json:
         """Close the record."""

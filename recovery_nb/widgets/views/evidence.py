@@ -6,17 +6,14 @@ import json
 
 from recovery_nb.backups import BackupResult
 from recovery_nb.case import Case, Scan
-from recovery_nb.catalog.entry import SourceEntry
 from recovery_nb.facts import source_facts
 from recovery_nb.reports import Report, SourceFacts
 from recovery_nb.reports.html import Markup, facts, join, table
-from recovery_nb.widgets.markup import answer, cut, folded, pieces, unbroken
+from recovery_nb.widgets.markup import answer, cut, folded, pieces
+from recovery_nb.widgets.veils import Veiling
 from recovery_nb.widgets.verdicts import shortfalls
 
 __all__ = ["backup", "database", "samples", "short", "sources"]
-
-_FIRST = 6
-_TYPES = {"full": "kept", "relaxed": "number widths lost", "plain": "lost", "text": "all are text"}
 
 
 def database(case: Case) -> Markup:
@@ -54,43 +51,22 @@ def backup(taken: BackupResult | None) -> Markup:
 
 
 def sources(scan: Scan) -> Markup:
-    """Show what a scan found: where, in which format, from when, and what is damaged."""
-    entries = sorted(scan.sources, key=lambda entry: entry.taken_at, reverse=True)
-    found = f"{pieces(len(entries), 'source')} with {pieces(sum(entry.records for entry in entries), 'record')}"
-    broken = sum(not entry.whole for entry in entries) + len(scan.errors)
-    if not entries:
-        head = answer("No backup, export or dump was found.", tone="failed")
-    elif scan.damaged:
-        head = answer(f"{found}; {broken:,} of what was found cannot be read, or not wholly.", tone="partial")
-    else:
-        head = answer(f"{found}, all of it readable.", tone="success")
-    heads = ["source", "format", "types", "taken at (UTC)", "records", "damage"]
-    ignored = f"{pieces(len(scan.ignored), 'file')} that hold no records"
-    return join(
-        head,
-        table(heads, map(_source, entries), caption="The newest first") if entries else "",
-        table(["cannot be read"], ([error] for error in scan.errors)) if scan.errors else "",
-        facts({"ignored": ignored}) if scan.ignored else "",
-    )
-
-
-def _source(entry: SourceEntry) -> list[object]:
-    shown = source_facts(entry)
-    harm = [f"{one.member or entry.name} at byte {one.offset:,}: {one.reason}" for one in shown.damage[:_FIRST]]
-    if entry.checksum_ok is False:
-        harm.append("its checksum does not hold")
-    when = unbroken(f"{entry.taken_at:%Y-%m-%d %H:%M}")
-    return [shown.path, shown.kind, _TYPES[shown.typing], when, shown.record_count, "; ".join(harm)]
+    """Show what a scan found: where, in which format, from when, how far it can be trusted, and what is damaged."""
+    return Markup(scan._repr_html_())
 
 
 def samples(scan: Scan) -> Markup:
-    """Show the first records of each source, secrets masked."""
-    shown = [source_facts(entry) for entry in scan.sources]
-    return join(*(folded(f"{one.name}: {pieces(one.record_count, 'record')}", _first(one)) for one in shown))
+    """Show the first records of each source; what is no one's business is hidden."""
+    veiling = Veiling()
+    told = [
+        folded(f"{one.name}: {pieces(one.record_count, 'record')}", _first(one, veiling))
+        for one in map(source_facts, scan.sources)
+    ]
+    return join(*told, *filter(None, [veiling.said()]))
 
 
-def _first(source: SourceFacts) -> Markup:
-    lines = (cut(json.dumps(record, ensure_ascii=False), 400) for record in source.sample or ())
+def _first(source: SourceFacts, veiling: Veiling) -> Markup:
+    lines = (cut(json.dumps(veiling.record(record), ensure_ascii=False), 400) for record in source.sample or ())
     return table(["first records"], ([line] for line in lines))
 
 
