@@ -40,6 +40,8 @@ bench: $(VENV)/.installed-dev ## measure against plain draining and reading, in 
 	$(BIN)/python benchmarks/scan.py
 	$(BIN)/python benchmarks/backup.py
 	$(BIN)/python benchmarks/restore.py
+	$(BIN)/python benchmarks/plan.py --records 100000
+	$(BIN)/python benchmarks/browse.py
 
 soak: $(VENV)/.installed-dev ## the long campaigns of kills, damage and fuzz (test runs a small share)
 	RECOVERY_NB_SOAK=20 $(BIN)/python -m pytest -n 2 --timeout 0 tests/records tests/sources tests/audit tests/backups tests/restore tests/cli

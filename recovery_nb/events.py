@@ -30,7 +30,7 @@ class Event:
 
 
 Emit = Callable[[Event], None]
-"""What a verb calls with each event. It must be quick. All that it may raise is a KeyboardInterrupt, to stop the verb."""
+"""What a verb calls with each event. It must be quick, and raise nothing but a KeyboardInterrupt, to stop the verb."""
 
 
 def silent(event: Event) -> None:

@@ -20,7 +20,7 @@ OID = "65a000000000000000000001"
 def keys_of(tmp_path: Path, text: str, name: str = "keys.txt") -> list[Choice]:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8", newline="")
-    return [choice for choices in read_keys(path).choices.values() for choice in choices]
+    return list(read_keys(path))
 
 
 @pytest.mark.parametrize(

@@ -119,8 +119,8 @@ def _place(collection: str, own: bytes) -> tuple[str, bytes]:
 
 def _suspects(places: array[int]) -> set[int]:
     """Return the hashes that stand more than once: the records of one `_id`, and hardly any other."""
-    values, counts = np.unique(np.frombuffer(places, np.int64), return_counts=True)
-    return set(values[counts > 1].tolist())
+    ordered = np.sort(np.frombuffer(places, np.int64))
+    return set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
 
 
 def _once(path: Path, suspects: set[int]) -> Iterator[Rows]:

@@ -35,6 +35,7 @@ from recovery_nb.selection import (
     structure_notes,
     structures,
 )
+from recovery_nb.selection.picking import collections_of
 from recovery_nb.verbs.asked import keys_of, one_of, some_comparison, some_plan, text, texts
 from recovery_nb.verbs.context import Context
 
@@ -72,7 +73,9 @@ def plan_restore(
         chosen = keys_of(keys)
         asked = read_query(query) if query else None
         pick = partial(select, comparison, context.database, statuses=statuses, keys=chosen, query=asked)
-        chosen_of = {one.collection for one in pick()} if chosen or asked else None
+        chosen_of = collections_of(comparison, chosen) if chosen and not asked else None
+        if chosen_of is None and (chosen or asked):
+            chosen_of = {one.collection for one in pick()}
         plan = make_plan(
             pick(), context.folder / "plans", database=context.database.label, on_conflict=conflict,
             sources={entry.id: printable(entry.path) for entry in comparison.sources.values()},
@@ -156,7 +159,7 @@ def undo_restore(
             chosen.matched.update(found)
         return bool(found)
 
-    details = {"keys": len(chosen.choices)} if chosen else {}
+    details = {"keys": chosen.count} if chosen else {}
     with context.audited("rollback", restore_id=restore_id, force=force, **details) as outcome:
         result = rollback(
             _folder_of(context, restore_id), context.address(), keys=is_chosen if chosen else None,
