@@ -78,7 +78,7 @@ def test_a_session_in_jupyterlab_is_recorded_and_read_again_without_a_kernel(
     parameters = next(cell for cell in node.cells if "parameters" in cell.metadata.get("tags", []))
     parameters.source = re.sub(r"(?m)^restore = False", "restore = True", parameters.source)
     parameters.source = re.sub(r'(?m)^sources = ""', 'sources = "evidence"', parameters.source)
-    node.cells.append(nbformat.v4.new_code_cell("case.record(pdf=True)"))
+    node.cells[-1].source = "case.record(pdf=True)"
     nbformat.write(node, work / "story.ipynb")
     before = (work / "story.ipynb").read_bytes()
 
