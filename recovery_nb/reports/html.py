@@ -74,7 +74,7 @@ def table(
     head = "".join(f'<th style="{_HEAD}">{escape(name)}</th>' for name in columns)
     body = "".join(f'<tr style="background-color: transparent">{"".join(map(_cell, row))}</tr>' for row in shown)
     whole = len(shown) if total is None else max(total, len(shown))
-    rest = f"showing {len(shown):,} of {whole:,}" if whole > len(shown) else f"{whole:,} in all"
+    rest = f"{len(shown):,} of {whole:,} shown" if whole > len(shown) else f"{whole:,} in all"
     title = f"<b>{escape(caption)}</b> · " if caption else ""
     return Markup(
         f'<div style="color: inherit; margin: 6px 0">{title}<span style="opacity: 0.75">{rest}</span>'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ LISTED = 1_000
 SHOWN = 2_000
 """How many characters of a record a problem shows."""
 
+_VALUE = re.compile(r" \([^()]*\)")
 _REASONS = 100
 _OTHERS = "other reasons"
 _DONE_BY = {Action.INSERT: "inserted", Action.REPLACE: "replaced", Action.MERGE: "merged", Action.OVERLAY: "overlaid"}
@@ -71,7 +73,7 @@ class RestoreResult:
         conflicts: The first thousand records left as they are, by the plan or because they have changed since.
         conflicts_total: How many of those there are.
         outcomes: How many records were inserted, replaced, merged, overlaid, skipped and failed, each by reason (""
-            where nothing is to be said); of a dry run, how many would be.
+            where nothing is to be said), without what reasons say in parentheses; of a dry run, how many would be.
         notes: What a dry run cannot foresee.
     """
 
@@ -224,7 +226,8 @@ class Count:
             self.problem(problem)
 
     def _outcome(self, name: str, reason: str, count: int) -> None:
-        """Count by reason; servers put values into some of theirs, so there may be any number of them."""
+        """Count by reason, without the values in parentheses; servers put some into theirs, so there may be many."""
+        reason = _VALUE.sub("", reason)
         reasons = self._outcomes.setdefault(name, Counter())
         reasons[reason if reason in reasons or len(reasons) < _REASONS else _OTHERS] += count
 

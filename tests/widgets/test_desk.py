@@ -334,6 +334,6 @@ def test_the_record_is_bounded(desk: Desk) -> None:
 
 def test_without_someone_to_click_there_is_a_static_view_and_nothing_is_kept(lost: Lost) -> None:
     desk = Desk(lost.case, lost.comparison, interactive=False)
-    assert "showing 20 of 252" in desk.still()
+    assert "20 of 252 shown" in desk.still()
     desk.close()
     assert not (lost.case.folder / "selections").exists()

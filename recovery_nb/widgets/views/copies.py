@@ -109,7 +109,8 @@ def _newer(found: Comparison, holder: str, holds: dict[str, int], named: dict[st
     newer = sorted(
         (entry.taken_at, identifier) for identifier, entry in found.sources.items() if entry.taken_at > since
     )
-    told = [f"{named[one]} holds {holds.get(one, 0) or 'none'}" for _, one in newer[:_NEWER]]
+    counts = ((named[one], holds.get(one, 0)) for _, one in newer[:_NEWER])
+    told = [f"{name} holds {f'{count:,}' if count else 'none'}" for name, count in counts]
     return ", ".join(told) + (f", and {len(newer) - _NEWER:,} more" if len(newer) > _NEWER else "")
 
 
