@@ -17,16 +17,20 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bson import CodecOptions, Decimal128, ObjectId, encode, json_util
+from bson.raw_bson import RawBSONDocument
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+HOSTILE = "</script><img src=x onerror=\"document.title='owned'\">"
 PATIENCE = 60_000
 """Milliseconds for what a kernel is asked to do, on a busy machine."""
 
@@ -236,3 +240,55 @@ def _front(
             except subprocess.TimeoutExpired:
                 os.killpg(server.pid, signal.SIGKILL)
                 server.wait()
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A shop that has lost orders, and its copies.
+
+    Attributes:
+        orders: The collection: it lost 12 of 40 orders, and 4 are damaged.
+        lost: The orders that are missing.
+        evidence: A dump, an older backup, and an export of a staging server, whose orders never were the shop's.
+    """
+
+    orders: Any
+    lost: list[dict[str, Any]]
+    evidence: Path
+
+    def now(self) -> list[bytes]:
+        """Return every order as the database holds it, byte for byte."""
+        raw = self.orders.with_options(codec_options=CodecOptions(RawBSONDocument))
+        return [one.raw for one in raw.find().sort("_id")]
+
+
+@pytest.fixture
+def shop(database: Any, tmp_path: Path) -> Shop:
+    evidence = tmp_path / "work" / "evidence"
+    dump = evidence / "dump_2026-06-20" / "shop"
+    dump.mkdir(parents=True)
+    orders = [order(number) for number in range(40)]
+    (dump / "orders.bson").write_bytes(b"".join(map(encode, orders)))
+    taken = datetime(2026, 6, 20, 3, tzinfo=UTC).timestamp()
+    os.utime(dump / "orders.bson", (taken, taken))
+    older = {"collections": {"orders": [{**one, "status": "open"} for one in orders[:30]]}}
+    staging = {"collections": {"orders": [{**order(number), "status": HOSTILE} for number in range(900, 903)]}}
+    for name, content in (("backup_2026-05-01.json", older), ("staging_2026-06-01.json", staging)):
+        canonical = json_util.CANONICAL_JSON_OPTIONS
+        (evidence / name).write_text(json_util.dumps(content, json_options=canonical))
+    collection = database.client[database.name]["orders"]
+    kept = [one for number, one in enumerate(orders) if not 20 <= number < 32]
+    damaged = [{**one, "total": 0, "customer": {**one["customer"], "email": ""}} for one in kept[:4]]
+    collection.insert_many([*damaged, *kept[4:]])
+    return Shop(collection, orders[20:32], evidence)
+
+
+def order(number: int) -> dict[str, Any]:
+    made = datetime(2026, 3, 1, 9, 30, tzinfo=UTC) + timedelta(days=number, minutes=7 * number)
+    name = ("Ann", "Bea", "Cem", "Dag")[number % 4]
+    return {
+        "_id": ObjectId(f"{int(made.timestamp()):08x}{number:016x}"),
+        "number": f"A-{1000 + number}", "placed_at": made, "status": "paid" if number % 3 else "shipped",
+        "customer": {"name": name, "email": f"{name.lower()}{number}@example.org"},
+        "items": [{"sku": f"B-{number % 7}", "qty": 1 + number % 3}], "total": Decimal128(f"{19 + number}.90"),
+    }  # fmt: skip

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from bson import ObjectId, encode, json_util
 
 from recovery_nb.case import Case
+
+from .front import heading, press, summary, tab_to
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\">"
 CELL = """
@@ -52,14 +55,6 @@ def saved(page: Any, lab: Any) -> str:
     return json.dumps([cell.get("outputs") for cell in cells])
 
 
-def summary(desk: Any, text: str) -> None:
-    desk.locator(".rnb-summary", has_text=text).wait_for()
-
-
-def heading(desk: Any, text: str) -> None:
-    desk.get_by_role("heading", name=text).wait_for()
-
-
 @pytest.fixture
 def quotes(database: Any, tmp_path: Path) -> Any:
     """A collection that lost 110 of 120 quotes, and 5 have changed; the case has compared it with its backup."""
@@ -71,23 +66,6 @@ def quotes(database: Any, tmp_path: Path) -> Any:
     with Case.open(tmp_path / "work" / "case", database=database.uri) as case:
         case.compare(path)
     return collection
-
-
-def press(page: Any, *keys: str) -> None:
-    for key in keys:
-        page.keyboard.press(key)
-
-
-def tab_to(page: Any, name: str) -> None:
-    """Press Tab until what is named has the focus."""
-    for _ in range(80):
-        page.keyboard.press("Tab")
-        if name in page.evaluate(
-            "(() => { const one = document.activeElement; return one.getAttribute('aria-label')"
-            " ?? one.closest('label')?.innerText ?? one.innerText ?? ''; })()"
-        ):
-            return
-    raise AssertionError(f"Tab does not reach {name}")
 
 
 def test_everything_can_be_done_by_keys_alone(
@@ -180,6 +158,16 @@ def test_another_version_is_compared_and_taken_by_mouse(
     assert actions.count("values revealed") == 1
 
 
+@contextmanager
+def waiting(admin: Any) -> Iterator[None]:
+    """Let the server's writes wait, so that what begins to write has not ended before it is stopped."""
+    admin.command("fsync", lock=True)
+    try:
+        yield
+    finally:
+        admin.command("fsyncUnlock")
+
+
 def test_a_restore_shows_how_far_it_is_can_be_cancelled_and_resumed(
     database: Any, tmp_path: Path, lab: Callable[..., Any], open_page: Callable[[str], Any]
 ) -> None:
@@ -195,8 +183,10 @@ def test_a_restore_shows_how_far_it_is_can_be_cancelled_and_resumed(
         desk.get_by_role("button", name="Select all matching").click()
         desk.get_by_role("button", name="Preview 20,000").click()
         desk.get_by_label("Type 20,000 to confirm").fill("20000")
-        desk.get_by_role("button", name="Restore 20,000").click()
-        desk.get_by_role("button", name="Cancel").click()
+        with waiting(database.client.admin):
+            desk.get_by_role("button", name="Restore 20,000").click()
+            desk.get_by_role("button", name="Cancel").click()
+            desk.locator("button:disabled", has_text="Cancel").wait_for()
         desk.locator(".rnb-said", has_text="The restore was cancelled.").wait_for()
         assert lines.count_documents({}) < 20_000
         desk.get_by_role("button", name="Resume").click()

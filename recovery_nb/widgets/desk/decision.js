@@ -46,8 +46,11 @@ const makeDecision = (desk) => {
 
   const notes = (rows) => rows.map((one) => h("p", { class: "rnb-note" }, one));
 
-  const drawPreview = (one) => h("section", { class: `rnb-card rnb-tone-${one.fresh ? one.tone : "pending"}`, "aria-label": "Preview" },
+  const drawPreview = (one) => h("section", { class: `rnb-card rnb-tone-${!one.fresh ? "pending" : one.tone === "success" ? "ready" : one.tone}`,
+    "aria-label": "Preview" },
     h("h3", {}, one.fresh ? one.text : "This preview is of another selection or other options: preview again."),
+    one.fresh && one.to_write > 0 && h("p", {},
+      `Nothing is written yet: type ${number(one.to_write)} into the field above, then press Restore.`),
     h("p", { class: "rnb-dim" }, `Into ${one.database} · on conflict: ${one.options.on_conflict}`
       + `${one.options.transaction ? " · each batch wholly or not at all" : ""}`
       + `${one.options.mark ? ` · marked with ${one.options.mark}` : ""} · plan ${one.digest.slice(0, 16)}`),

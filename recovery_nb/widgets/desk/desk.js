@@ -10,6 +10,7 @@ function render({ model, el }) {
   const waiting = new Map();
   const latest = {};
   let count = 0;
+  let lost = false;
   let focusRecord = false;
 
   // Answers that a later question has overtaken are dropped: by what part of the screen they are of.
@@ -24,7 +25,12 @@ function render({ model, el }) {
       count += 1;
       if (CHANNELS[what]) latest[CHANNELS[what]] = count;
       waiting.set(count, Date.now());
-      model.send({ do: what, n: count, c: view, ...values });
+      try {
+        model.send({ do: what, n: count, c: view, ...values });
+      } catch {
+        lost = true; // the front end has closed the way to a kernel that ended
+        check();
+      }
     },
     // Changes build on what was asked for last, not on what was answered last: someone may be quicker than the kernel.
     look(changes) {
@@ -94,6 +100,8 @@ function render({ model, el }) {
     draw(patch, message.said, mine);
   };
 
+  // A notebook's shortcuts are looked up from what has the focus outwards, and some name just that: it says so itself.
+  root.addEventListener("focusin", (event) => { event.target.dataset.lmSuppressShortcuts = "true"; });
   root.addEventListener("keydown", (event) => {
     // What is typed here is meant for the desk, not for the notebook around it.
     event.stopPropagation();
@@ -108,14 +116,15 @@ function render({ model, el }) {
     }
   });
 
-  const clock = setInterval(() => {
-    const oldest = Math.min(...waiting.values());
-    const waited = Date.now() - oldest;
-    slow.hidden = !(waited > SLOW_MILLISECONDS);
-    slow.textContent = waited > DEAD_MILLISECONDS
-      ? "The kernel does not answer. It may be busy with a cell; if it was restarted, run this cell again."
-      : "Waiting for the kernel …";
-  }, 500);
+  const check = () => {
+    const waited = Date.now() - Math.min(...waiting.values());
+    slow.hidden = !(lost || waited > SLOW_MILLISECONDS);
+    slow.textContent = lost ? "The kernel was restarted or has ended, and nothing was done: run this cell again."
+      : waited > DEAD_MILLISECONDS
+        ? "The kernel does not answer. It may be busy with a cell; if it was restarted, run this cell again."
+        : "Waiting for the kernel …";
+  };
+  const clock = setInterval(check, 500);
 
   model.on("msg:custom", take);
   el.append(root);

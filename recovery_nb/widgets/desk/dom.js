@@ -27,9 +27,18 @@ const labelled = (text, control, given) =>
 
 const badge = (status) => h("span", { class: `rnb-badge rnb-${status}` }, status);
 
+// What holds the focus and goes leaves it within the panel: a notebook takes one that nobody has for its own cells.
+const park = (place) => {
+  if (!place.contains(document.activeElement)) return false;
+  Object.assign(place, { tabIndex: -1 }).dataset.parked = "";
+  place.focus({ preventScroll: true });
+  return true;
+};
+
 // What is drawn anew keeps the focus where it was: by the name that its element has for this.
 const redraw = (place, ...children) => {
   const name = place.contains(document.activeElement) ? document.activeElement.dataset.focus : undefined;
+  park(place);
   place.replaceChildren(...children.flat(3).filter((one) => one !== null && one !== undefined && one !== false));
   if (name) [...place.querySelectorAll("[data-focus]")].find((one) => one.dataset.focus === name)?.focus();
 };

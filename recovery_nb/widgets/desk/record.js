@@ -8,6 +8,10 @@ const KINDS = {
 const KEYS = [["↑ ↓", "move"], ["Enter", "opens"], ["Space", "selects"], ["Shift ↓", "selects on"], ["PgUp PgDn", "turn pages"],
   ["/", "finds"], ["Esc", "goes back"]];
 
+const SURE_LENGTH = 400; // what is longer may be cut
+
+const steps = (path) => path.split(/(?=\/)/).map((step) => [h("wbr"), step]);
+
 const makeRecord = (desk) => {
   let equal = false;
   const node = h("section", { class: "rnb-pane rnb-record", "aria-label": "Record" });
@@ -31,8 +35,8 @@ const makeRecord = (desk) => {
     fact("taken", one.taken && `${one.taken} UTC`), fact("written", one.at && `${one.at} UTC`),
     fact("in", one.member, one.path), one.offset >= 0 && fact("at byte", number(one.offset)),
     one.length > 0 && fact("size", `${number(one.length)} bytes`),
-    fact("sure", one.confidence && h("span", { class: `rnb-sure rnb-sure-${one.confidence}` }, one.confidence)),
-    fact("types by", one.inferred), fact("print", one.fingerprint && h("code", {}, one.fingerprint)),
+    fact("confidence", one.confidence && h("span", { class: `rnb-sure rnb-sure-${one.confidence}` }, one.confidence)),
+    fact("types from", one.inferred), fact("fingerprint", one.fingerprint && h("code", {}, one.fingerprint)),
     one.problem && h("div", { class: "rnb-problem" }, `⚠ ${one.problem}`),
   ];
 
@@ -53,16 +57,22 @@ const makeRecord = (desk) => {
       : h("div", { class: "rnb-fact rnb-dim" }, asked ? "has no such record" : "was not asked"));
 
   const cell = (one, side) => one === null ? h("td", { class: "rnb-none" }, h("span", { class: "rnb-dim" }, "–"))
-    : h("td", { class: side }, one.masked ? h("span", { class: "rnb-masked", title: "hidden until revealed" }, "••••••") : h("span", { class: "rnb-value" }, one.text),
+    : h("td", { class: side }, one.masked ? h("span", { class: "rnb-masked", title: "hidden until revealed" }, "hidden") : h("span", { class: "rnb-value" }, one.text),
       one.type && h("span", { class: "rnb-type" }, one.type));
+
+  // What is as in the database is marked neither as coming nor as going. Of what is hidden or cut, nothing here can tell.
+  const alike = (one, other) => Boolean(one && other) && !one.masked && !other.masked && one.type === other.type
+    && one.text === other.text && one.text.length < SURE_LENGTH;
+  const side = ([database, ...others], place) => place > 0 ? (alike(database, others[place - 1]) ? "" : "rnb-after")
+    : others.every((one) => alike(database, one)) ? "" : "rnb-before";
 
   const lines = (detail) => {
     const differ = detail.lines.filter((one) => one.kind !== "same");
     const same = detail.lines.filter((one) => one.kind === "same");
     const line = (one) => h("tr", { class: one.kind === "same" ? "rnb-same" : "" },
-      h("th", { scope: "row" }, h("code", {}, one.path || "(the whole record)"),
+      h("th", { scope: "row" }, h("code", {}, one.path ? steps(one.path) : "(the whole record)"),
         one.kind !== "same" && h("span", { class: "rnb-kind" }, KINDS[one.kind] ?? one.kind)),
-      one.values.map((value, place) => cell(value, one.kind === "same" ? "" : place === 0 ? "rnb-before" : "rnb-after")));
+      one.values.map((value, place) => cell(value, one.kind === "same" ? "" : side(one.values, place))));
     const shown = equal || !differ.length ? [...differ, ...same] : differ;
     return [
       h("div", { class: "rnb-scroll rnb-versions", tabIndex: 0, role: "region", "aria-label": "Versions of the record" },

@@ -2,7 +2,7 @@
 
 const COLUMNS = [
   ["status", "Status", ""], ["collection", "Collection", ""], ["key", "Key", ""], ["made", "Made (UTC)", ""],
-  ["source", "Best source", "rnb-less"], ["candidates", "Versions", "rnb-least"], ["confidence", "Sure", "rnb-least"],
+  ["source", "Best source", "rnb-less"], ["candidates", "Versions", "rnb-least"], ["confidence", "Confidence", "rnb-least"],
 ];
 
 const makeTable = (desk) => {
@@ -123,7 +123,7 @@ const makeTable = (desk) => {
 
   const draw = (screen) => {
     const { view, page } = screen;
-    const focused = body.contains(document.activeElement);
+    const focused = park(body);
     const first = page.first ? page.first - 1 : 0;
     cursor = Math.max(0, Math.min(cursor, page.rows.length - 1));
     grid.setAttribute("aria-rowcount", page.total + 1);

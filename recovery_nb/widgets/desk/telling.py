@@ -32,6 +32,8 @@ def preview(one: Previewed) -> Json:
     text = f"{of}{pieces(plan.to_write, 'record')} would be written"
     text += f"; {found.failed:,} would be refused" if found.failed else ""
     text += f"; {left:,} would be left as they are" if left else ""
+    if not len(plan):
+        text = "Nothing would be written: the database holds these records already"
     return {
         "text": f"{text}.", "tone": "success" if would and not found.failed else "partial",
         "digest": plan.digest, "to_write": plan.to_write, "database": clipped(plan.database),

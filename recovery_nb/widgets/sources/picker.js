@@ -9,6 +9,7 @@ function render({ model, el }) {
   const view = globalThis.crypto?.randomUUID?.() ?? String(Math.random());
   const waiting = new Map();
   let count = 0;
+  let lost = false;
 
   const picker = {
     screen: null,
@@ -16,7 +17,12 @@ function render({ model, el }) {
     send(what, values) {
       count += 1;
       waiting.set(count, Date.now());
-      model.send({ do: what, n: count, c: view, ...values });
+      try {
+        model.send({ do: what, n: count, c: view, ...values });
+      } catch {
+        lost = true; // the front end has closed the way to a kernel that ended
+        check();
+      }
     },
     // Changes build on what was asked for last, not on what was answered last: someone may be quicker than the kernel.
     look(changes, page = 0) {
@@ -96,6 +102,8 @@ function render({ model, el }) {
     draw(message.screen, message.said, mine);
   };
 
+  // A notebook's shortcuts are looked up from what has the focus outwards, and some name just that: it says so itself.
+  root.addEventListener("focusin", (event) => { event.target.dataset.lmSuppressShortcuts = "true"; });
   root.addEventListener("keydown", (event) => {
     // What is typed here is meant for the picker, not for the notebook around it.
     event.stopPropagation();
@@ -107,13 +115,15 @@ function render({ model, el }) {
     }
   });
 
-  const clock = setInterval(() => {
+  const check = () => {
     const waited = Date.now() - Math.min(...waiting.values());
-    slow.hidden = !(waited > SLOW_MILLISECONDS);
-    slow.textContent = waited > DEAD_MILLISECONDS
-      ? "The kernel does not answer. It may be busy with a cell; if it was restarted, run this cell again."
-      : "Waiting for the kernel …";
-  }, 500);
+    slow.hidden = !(lost || waited > SLOW_MILLISECONDS);
+    slow.textContent = lost ? "The kernel was restarted or has ended, and nothing was done: run this cell again."
+      : waited > DEAD_MILLISECONDS
+        ? "The kernel does not answer. It may be busy with a cell; if it was restarted, run this cell again."
+        : "Waiting for the kernel …";
+  };
+  const clock = setInterval(check, 500);
 
   model.on("msg:custom", take);
   el.append(root);
