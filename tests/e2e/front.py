@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,13 @@ def take_picture(of: Any, name: str) -> None:
     if PICTURES:
         Path(PICTURES).mkdir(parents=True, exist_ok=True)
         of.screenshot(path=str(Path(PICTURES) / f"{name}.png"))
+
+
+@contextmanager
+def writes_held(database: Any) -> Iterator[None]:
+    """Let the server answer and write nothing, as one does that a snapshot of its disk is taken of."""
+    database.client.admin.command("fsync", lock=True)
+    try:
+        yield
+    finally:
+        database.client.admin.command("fsyncUnlock")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from bson import ObjectId, encode, json_util
 
 from recovery_nb.case import Case
 
-from .front import heading, press, summary, tab_to
+from .front import heading, press, summary, tab_to, writes_held
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\">"
 CELL = """
@@ -158,16 +157,6 @@ def test_another_version_is_compared_and_taken_by_mouse(
     assert actions.count("values revealed") == 1
 
 
-@contextmanager
-def waiting(admin: Any) -> Iterator[None]:
-    """Let the server's writes wait, so that what begins to write has not ended before it is stopped."""
-    admin.command("fsync", lock=True)
-    try:
-        yield
-    finally:
-        admin.command("fsyncUnlock")
-
-
 def test_a_restore_shows_how_far_it_is_can_be_cancelled_and_resumed(
     database: Any, tmp_path: Path, lab: Callable[..., Any], open_page: Callable[[str], Any]
 ) -> None:
@@ -183,7 +172,7 @@ def test_a_restore_shows_how_far_it_is_can_be_cancelled_and_resumed(
         desk.get_by_role("button", name="Select all matching").click()
         desk.get_by_role("button", name="Preview 20,000").click()
         desk.get_by_label("Type 20,000 to confirm").fill("20000")
-        with waiting(database.client.admin):
+        with writes_held(database):
             desk.get_by_role("button", name="Restore 20,000").click()
             desk.get_by_role("button", name="Cancel").click()
             desk.locator("button:disabled", has_text="Cancel").wait_for()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from pymongo import MongoClient
 from recovery_nb.case import Case
 from recovery_nb.embedded import EmbeddedMongod
 
-from .front import KERNEL, heading, open_notebook, run_all, said, shut_down, summary, told, written
+from .front import KERNEL, heading, open_notebook, run_all, said, shut_down, summary, told, writes_held, written
 
 OPEN = """
 from recovery_nb import Case
@@ -104,16 +103,6 @@ def test_no_restart_no_stale_click_and_no_second_run_writes_anything(
     with Case.open(tmp_path / "work" / "case", database=database.uri) as case:
         actions = [entry.action for entry in case.audit.entries()]
     assert actions.count("restore finished") == 1, actions
-
-
-@contextmanager
-def writes_held(database: Any) -> Iterator[None]:
-    """Let the server answer and write nothing, as one does that a snapshot of its disk is taken of."""
-    database.client.admin.command("fsync", lock=True)
-    try:
-        yield
-    finally:
-        database.client.admin.command("fsyncUnlock")
 
 
 def test_of_two_desks_on_one_case_the_second_waits_its_turn(
