@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import axe_playwright_python
 import nbformat
 
 from recovery_nb.headless import find_notebook
@@ -142,3 +143,15 @@ def writes_held(database: Any) -> Iterator[None]:
         yield
     finally:
         database.client.admin.command("fsyncUnlock")
+
+
+def violations(page: Any, root: str) -> list[str]:
+    """Return what axe-core finds of serious or critical faults of accessibility below an element."""
+    if not page.evaluate("Boolean(window.axe)"):
+        page.evaluate((Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text())
+    found = page.evaluate("root => axe.run(root)", root)["violations"]
+    return [
+        f"{one['id']}: {one['nodes'][0]['html'][:200]} {one['nodes'][0].get('failureSummary')}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]

@@ -13,7 +13,7 @@ from bson import ObjectId, encode, json_util
 
 from recovery_nb.case import Case
 
-from .front import heading, press, summary, tab_to, writes_held
+from .front import heading, press, summary, tab_to, violations, writes_held
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\">"
 CELL = """
@@ -203,19 +203,6 @@ def hostile(database: Any, tmp_path: Path) -> str:
     return long
 
 
-def violations(page: Any) -> list[str]:
-    """Return what axe-core finds of serious or critical faults of accessibility in the desk."""
-    axe = pytest.importorskip("axe_playwright_python", reason="axe-core is not installed")
-    if not page.evaluate("Boolean(window.axe)"):
-        page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text())
-    found = page.evaluate("axe.run('.rnb-desk')")["violations"]
-    return [
-        f"{one['id']}: {one['nodes'][0]['html'][:200]} {one['nodes'][0].get('failureSummary')}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ]
-
-
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_hostile_data_are_text_in_every_theme_and_width(
     hostile: str, database: Any, lab: Callable[..., Any], open_page: Callable[[str], Any], theme: str
@@ -227,7 +214,7 @@ def test_hostile_data_are_text_in_every_theme_and_width(
         page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
         light = "true" if theme.endswith("Light") else "false"
         page.wait_for_function("light => document.body.dataset.jpThemeLight === light", arg=light)
-        assert violations(page) == []
+        assert violations(page, ".rnb-desk") == []
 
         desk.get_by_role("button", name="changed").click()
         summary(desk, "of 43")
@@ -265,7 +252,7 @@ def test_hostile_data_are_text_in_every_theme_and_width(
         desk.get_by_role("button", name="Preview 63").click()
         heading(desk, "63 records would be written.")
         desk.locator("summary").first.click()
-        assert violations(page) == []
+        assert violations(page, ".rnb-desk") == []
 
         page.set_viewport_size({"width": 720, "height": 1200})
         page.wait_for_function("document.querySelector('.rnb-desk').clientWidth < 720")

@@ -13,6 +13,8 @@ from bson import encode, json_util
 
 from recovery_nb.case import Case
 
+from .front import violations
+
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\">"
 CELL = """
 from recovery_nb import Case
@@ -139,19 +141,6 @@ def test_the_choice_can_be_made_by_keys_alone(
     assert len(compared(tmp_path, database)[0]) == 2
 
 
-def violations(page: Any) -> list[str]:
-    """Return what axe-core finds of serious or critical faults of accessibility in the picker."""
-    axe = pytest.importorskip("axe_playwright_python", reason="axe-core is not installed")
-    if not page.evaluate("Boolean(window.axe)"):
-        page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text())
-    found = page.evaluate("axe.run('.rnb-picker')")["violations"]
-    return [
-        f"{one['id']}: {one['nodes'][0]['html'][:200]} {one['nodes'][0].get('failureSummary')}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ]
-
-
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_hostile_names_are_text_in_every_theme_and_width(
     evidence: Path, database: Any, lab: Callable[..., Any], open_page: Callable[[str], Any], theme: str
@@ -165,7 +154,7 @@ def test_hostile_names_are_text_in_every_theme_and_width(
         page.wait_for_function("light => document.body.dataset.jpThemeLight === light", arg=light)
         picker.get_by_role("checkbox", name="<img src=x").click()
         standing(picker, "3 of 4 sources take part")
-        assert violations(page) == []
+        assert violations(page, ".rnb-picker") == []
         assert picker.locator(".rnb-held th", has_text=HOSTILE[:15]).get_attribute("title") == HOSTILE
         name = picker.locator(".rnb-part", has_text="aaaa")
         assert name.get_attribute("title") == "a" * 120
@@ -174,7 +163,7 @@ def test_hostile_names_are_text_in_every_theme_and_width(
         picker.get_by_role("button", name="Take all").click()
         picker.locator(".rnb-said", has_text="1 source is not there any more, and cannot be chosen.").wait_for()
         assert picker.get_by_role("checkbox", name="Gone, cannot take part").is_disabled()
-        assert violations(page) == []
+        assert violations(page, ".rnb-picker") == []
 
         page.set_viewport_size({"width": 720, "height": 1200})
         page.wait_for_function("document.querySelector('.rnb-picker').clientWidth < 720")
